@@ -1,0 +1,1 @@
+"""The code that reads YAML; the YAML itself is in the top-level config/."""

@@ -1,0 +1,1 @@
+"""Vocabulary and driver: what an exchange is and how it travels."""

@@ -1,0 +1,172 @@
+"""Everything this proxy can refuse, and what the client is told.
+
+One tree, one root, two levels.  The class carries what never varies (HTTP
+status, OpenAI ``type`` and ``code``, whose fault it is); the instance carries
+what does.  Only the edge turns these into bytes, through ``wire.faults``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Fault = Literal["client", "proxy", "upstream"]
+
+
+class ProxyError(Exception):
+    """A refusal that reaches the client as an OpenAI error object.
+
+    ``message`` is written for the person who reads it at the other end: it
+    names what is wrong and what to do, and never quotes prompt text or a key.
+    ``retry_after`` is in seconds; ``None`` says that waiting does not help.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = "internal_error"
+    fault: ClassVar[Fault] = "proxy"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class BadRequest(ProxyError):
+    """The request itself is wrong; sending it again will not help."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = None
+    fault = "client"
+
+
+class InvalidBody(BadRequest):
+    """The body is not the JSON that the endpoint takes."""
+
+    code = "invalid_json"
+
+
+class BodyTooLarge(BadRequest):
+    """The body is over ``process.max_body``."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class UnsupportedEncoding(BadRequest):
+    """The body is compressed in a way that a policy cannot read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class RequestTimeout(BadRequest):
+    """The client was too slow in sending its request."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class Unauthenticated(BadRequest):
+    """No key, or a key that names no tenant, or one that has expired."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class PathNotAllowed(BadRequest):
+    """The tenant may not use this path."""
+
+    status = 403
+    type = "permission_error"
+    code = "path_not_allowed"
+
+
+class ModelNotAllowed(BadRequest):
+    """The tenant may not use this model."""
+
+    status = 403
+    type = "permission_error"
+    code = "model_not_allowed"
+
+
+class UnknownModel(BadRequest):
+    """No route of this tenant serves the model asked for."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class UnknownUrl(BadRequest):
+    """No such path, or none that this program forwards."""
+
+    status = 404
+    code = "unknown_url"
+
+
+class MethodNotAllowed(BadRequest):
+    """The path exists, but not with this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class Overloaded(ProxyError):
+    """This process, or the upstream, has no room just now; waiting helps."""
+
+    status = 503
+    type = "server_error"
+    code = "overloaded"
+
+
+class Draining(Overloaded):
+    """This process is shutting down and takes no new requests."""
+
+    code = "shutting_down"
+
+
+class UpstreamFailed(ProxyError):
+    """The upstream could not be reached, or broke off, or spoke nonsense."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    fault = "upstream"
+
+
+class UpstreamRefused(UpstreamFailed):
+    """No connection could be made, so nothing was sent."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamReset(UpstreamFailed):
+    """The upstream closed the connection before its answer was complete."""
+
+    code = "upstream_reset"
+
+
+class UpstreamProtocol(UpstreamFailed):
+    """What the upstream sent is not HTTP, or not what it announced."""
+
+    code = "upstream_protocol_error"
+
+
+class UpstreamTruncated(UpstreamFailed):
+    """A stream ended properly as HTTP, but without its terminal event."""
+
+    code = "upstream_truncated"
+
+
+class UpstreamTimeout(UpstreamFailed):
+    """The upstream gave no head, or went silent, within the time set."""
+
+    status = 504
+    code = "upstream_timeout"

@@ -1,0 +1,109 @@
+"""One request and its answer, from admission to record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from proxy.core.endpoint import Endpoint
+from proxy.core.plan import Plan, Target
+from proxy.core.ports import Intake
+
+EndKind = Literal["complete", "refused", "client_gone", "upstream_broke"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens as the upstream counted them, or as they were estimated.
+
+    ``cached`` is the part of ``prompt`` that the upstream read from its own
+    cache, ``reasoning`` the part of ``completion`` that was not shown;
+    ``audio_in`` and ``audio_out`` are the parts that were sound.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    audio_in: int = 0
+    audio_out: int = 0
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt + self.completion
+
+
+@dataclass(slots=True)
+class Head:
+    """Status line and headers of an answer, before any of its body.
+
+    ``headers`` are end-to-end headers only, as the upstream wrote them: the
+    framing of the body (``length``, chunks) and everything hop-by-hop belong
+    to the two connections and not to the answer.  ``length`` is in bytes and
+    ``None`` where the upstream did not say.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    content_type: bytes = b""
+    length: int | None = None
+    is_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an exchange ended.  Handed to every stage that was entered."""
+
+    kind: EndKind
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The state that stages share.
+
+    Every field has one writer, named in its comment; all others read.  Times
+    are seconds of the monotonic clock, 0 while the moment has not come.
+    """
+
+    id: str                                 # edge
+    method: str                             # edge
+    path: str                               # edge; always begins with /v1/ where it can
+    query: str                              # edge; without the question mark
+    headers: Mapping[str, str]              # edge; any case finds
+    raw_headers: tuple[tuple[bytes, bytes], ...]  # edge; as the client wrote them
+    endpoint: Endpoint                      # edge
+    intake: Intake                          # edge
+    peer: str                               # edge; "" for a unix socket
+    started: float                          # edge
+    tenant: str = ""                        # authenticate
+    key_name: str = ""                      # authenticate; never the key
+    tags: Mapping[str, str] = field(default_factory=dict)  # authenticate
+    raw: bytes | None = None                # parse; the client's own bytes
+    body: dict[str, Any] | None = None      # parse; a stage that changes it replaces it by a copy
+    model: str = ""                         # parse; as the client named it
+    stream: bool = False                    # parse; the client asked for a stream
+    user: str = ""                          # parse; who of the tenant's users it is for
+    plan: Plan | None = None                # route
+    target: Target | None = None            # forward; the one that is answering
+    attempts: int = 0                       # forward
+    upstream_status: int = 0                # forward
+    upstream_s: float = 0.0                 # forward; waited for heads and connections
+    sent_at: float = 0.0                    # forward; request written upstream
+    first_byte_at: float = 0.0              # forward; first content of the answer
+    usage: Usage | None = None              # forward
+    finish: str = ""                        # forward; finish_reason or its like
+    events: int = 0                         # forward; events delivered so far
+    cost_nanos: int | None = None           # forward; billionths of a dollar
+    status: int = 0                         # edge; sent to the client
+    sent_bytes: int = 0                     # edge
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # any, before the head
+    notes: dict[str, str] = field(default_factory=dict)  # any; logged only
+
+    @property
+    def route(self) -> str:
+        """Name of the route that was matched, or nothing yet."""
+        return self.plan.route if self.plan is not None else ""

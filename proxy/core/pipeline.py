@@ -1,0 +1,255 @@
+"""Drives one exchange through the stages and always unwinds them.
+
+This module decides order and lifetime and nothing else: no policy is named
+here, no byte is parsed here.
+
+Where no stage has a stream half, which is most answers, the body goes from
+one socket to the other as the upstream framed it, and nothing here sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from proxy.core.errors import ProxyError
+from proxy.core.exchange import End, Exchange, Head
+from proxy.core.frame import Frame
+from proxy.core.policy import Answer, Policy, Send, StreamHalf
+
+log = logging.getLogger("sidestream.pipeline")
+
+Write = Callable[[bytes], bool]
+"""Takes bytes for the client; false says that it is behind and to wait."""
+
+
+class Reply(Protocol):
+    """An answer being received: its head, then its body."""
+
+    head: Head
+
+    async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
+        """Hand the whole body to ``write``, waiting for ``drain`` when told.
+
+        Bytes of an event stream come as whole events.  Raises
+        ``UpstreamFailed`` if the answer breaks off.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the connection back, or drop it if the answer is not over."""
+        ...
+
+
+class ClientLeg(Protocol):
+    """The way back to the client."""
+
+    def start(self, x: Exchange, head: Head) -> None:
+        """Send the head; it may be held until the first bytes of the body."""
+        ...
+
+    def write(self, data: bytes) -> bool:
+        """Send bytes of the body; false asks to wait for ``drain``."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has caught up."""
+        ...
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        ...
+
+    def refuse(self, x: Exchange, error: ProxyError) -> None:
+        """Tell the client of an error, in whatever form is still possible."""
+        ...
+
+
+class Framer(Protocol):
+    """Cuts bytes into frames; knows nothing of where they were torn."""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """All frames that are whole now."""
+        ...
+
+    def flush(self) -> Frame | None:
+        """What is left at the end without being whole."""
+        ...
+
+
+Forward = Callable[[Exchange], Awaitable[Reply]]
+
+
+class Bug(ProxyError):
+    """Something here is broken; the log has the trace, the client the id."""
+
+
+class Pipeline:
+    """The stages of one configuration, in order, and the leg upstream."""
+
+    def __init__(
+        self,
+        stages: Sequence[Policy],
+        forward: Forward,
+        framer: Callable[[], Framer],
+    ) -> None:
+        self.stages = tuple(stages)
+        self._forward = forward
+        self._framer = framer
+        # Only stages that override a half are asked for one: asking costs a
+        # call for each stage of each answer.
+        self._with_half = frozenset(
+            s for s in self.stages if type(s).on_response is not Policy.on_response
+        )
+
+    async def run(self, x: Exchange, client: ClientLeg) -> End:
+        """Take ``x`` all the way to its end and return how it ended.
+
+        Only cancellation (the client left) is raised, after unwinding.
+        """
+        entered: list[Policy] = []
+        end = End("complete")
+        try:
+            await self._travel(x, entered, client)
+        except asyncio.CancelledError as exc:
+            end = End("client_gone", exc)
+            raise
+        except ConnectionError as exc:
+            # Translated at the upstream adapter, so this one is the client's.
+            end = End("client_gone", exc)
+        except ProxyError as exc:
+            end = End("upstream_broke" if exc.fault == "upstream" else "refused", exc)
+            client.refuse(x, exc)
+        except Exception as exc:
+            # The message of a foreign exception may quote what it choked on.
+            frames = "".join(traceback.format_tb(exc.__traceback__))
+            log.error("request %s: %s\n%s", x.id, type(exc).__name__, frames)
+            end = End("refused", exc)
+            client.refuse(x, Bug(f"internal error; the log names it by request id {x.id}"))
+        finally:
+            _unwind(x, entered, end)
+        return end
+
+    async def _travel(self, x: Exchange, entered: list[Policy], client: ClientLeg) -> None:
+        for stage in self.stages:
+            entered.append(stage)
+            answer = await stage.on_request(x)
+            if answer is not None:
+                # The stage that answered does not watch its own answer.
+                await self._deliver(x, answer, entered[:-1], client)
+                return
+        reply = await self._forward(x)
+        try:
+            halves = self._halves(x, entered, reply.head)
+            if not halves:
+                client.start(x, reply.head)
+                await reply.pump(client.write, client.drain)
+            elif reply.head.is_stream:
+                client.start(x, reply.head)
+                chain = _Chain(halves, client)
+                await reply.pump(chain.through(self._framer()), client.drain)
+                chain.flush()
+            else:
+                await self._whole(x, reply, halves, client)
+            client.finish()
+        finally:
+            reply.close()
+
+    async def _deliver(
+        self, x: Exchange, answer: Answer, before: Sequence[Policy], client: ClientLeg
+    ) -> None:
+        chain = _Chain(self._halves(x, before, answer.head), client)
+        client.start(x, answer.head)
+        for frame in answer.frames:
+            chain.send(frame)
+            await client.drain()
+        chain.flush()
+        client.finish()
+
+    async def _whole(
+        self, x: Exchange, reply: Reply, halves: Sequence[StreamHalf], client: ClientLeg
+    ) -> None:
+        parts: list[bytes] = []
+
+        def gather(data: bytes) -> bool:
+            parts.append(data)
+            return True
+
+        await reply.pump(gather, client.drain)
+        out: list[bytes] = []
+        chain = _Chain(halves, None, out.append)
+        body = b"".join(parts)
+        chain.send(Frame(body, body))
+        chain.flush()
+        changed = b"".join(out)
+        reply.head.length = len(changed)
+        client.start(x, reply.head)
+        client.write(changed)
+
+    def _halves(
+        self, x: Exchange, entered: Sequence[Policy], head: Head
+    ) -> tuple[StreamHalf, ...]:
+        """Innermost first: the answer travels back the way the request came."""
+        if not self._with_half:
+            return ()
+        made = (s.on_response(x, head) for s in reversed(entered) if s in self._with_half)
+        return tuple(half for half in made if half is not None)
+
+
+class _Chain:
+    """Halves strung together, the last of them sending to the client."""
+
+    def __init__(
+        self,
+        halves: Sequence[StreamHalf],
+        client: ClientLeg | None,
+        sink: Callable[[bytes], object] | None = None,
+    ) -> None:
+        self._client = client
+        self._sink = sink
+        self._is_clear = True
+        self._flushes: list[tuple[StreamHalf, Send]] = []
+        send: Send = self._out
+        for half in reversed(halves):
+            self._flushes.insert(0, (half, send))
+            send = _bind(half, send)
+        self.send = send
+
+    def _out(self, frame: Frame) -> None:
+        if self._client is not None:
+            self._is_clear = self._client.write(frame.raw)
+        elif self._sink is not None:
+            self._sink(frame.raw)
+
+    def through(self, framer: Framer) -> Write:
+        """A ``Write`` that frames what it is given and sends it down the chain."""
+        send = self.send
+
+        def write(data: bytes) -> bool:
+            for frame in framer.feed(data):
+                send(frame)
+            return self._is_clear
+
+        return write
+
+    def flush(self) -> None:
+        """Let go of what the halves hold, innermost first."""
+        for half, send in self._flushes:
+            half.flush(send)
+
+
+def _bind(half: StreamHalf, send: Send) -> Send:
+    feed = half.feed
+    return lambda frame: feed(frame, send)
+
+
+def _unwind(x: Exchange, entered: Sequence[Policy], end: End) -> None:
+    for stage in reversed(entered):
+        try:
+            stage.on_end(x, end)
+        except Exception as exc:
+            frames = "".join(traceback.format_tb(exc.__traceback__))
+            log.error("stage %s failed in on_end: %s\n%s", stage.name, type(exc).__name__, frames)

@@ -1,0 +1,1 @@
+"""The leg to the clients, and the admin listener."""

@@ -1,0 +1,1 @@
+"""What people see of the running program: metrics and log lines."""

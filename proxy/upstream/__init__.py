@@ -1,0 +1,1 @@
+"""The leg to the providers: pool, connection, attempts."""

@@ -1,0 +1,1 @@
+"""The OpenAI protocol: bytes to values and back, without a socket."""
