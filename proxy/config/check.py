@@ -1,0 +1,212 @@
+"""What no single record can know: whether names meet, and whether it can work."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from proxy.config.nodes import Problem
+from proxy.config.schema import Record, Route, Settings, Target
+
+Found = Iterator[Problem]
+
+
+def check(
+    settings: Settings, has_price: Callable[[str], bool]
+) -> tuple[list[Problem], list[Problem]]:
+    """Problems, and notes on what is odd but allowed."""
+    problems = [
+        problem
+        for rule in (_names, _route_names, _targets, _keys, _anonymous, _store, _regions, _caches)
+        for problem in rule(settings)
+    ]
+    problems += _prices(settings, has_price)
+    return problems, list(_unreachable(settings))
+
+
+def _at(record: Record, path: str, message: str) -> Problem:
+    return Problem(record.place, f"{record.where}{path}", message)
+
+
+def _unknown(record: Record, path: str, name: str, known: Iterable[str], what: str) -> Problem:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    if near:
+        hint = f"; did you mean {near[0]!r}?"
+    else:
+        hint = f"; there is {', '.join(sorted(names))}" if names else f"; there is no {what} at all"
+    return _at(record, path, f"no {what} is named {name!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A name in one record that must be a key of a mapping."""
+
+    record: Record
+    path: str
+    name: str | None
+    known: Mapping[str, object]
+    what: str
+
+
+def _names(s: Settings) -> Found:
+    for use in _uses(s):
+        if use.name is not None and use.name not in use.known:
+            yield _unknown(use.record, use.path, use.name, use.known, use.what)
+
+
+def _uses(s: Settings) -> Iterator[_Use]:
+    for route in s.routes:
+        for target in _all_targets(route):
+            yield _Use(target, ".upstream", target.upstream, s.upstreams, "upstream")
+        if route.shadow is not None:
+            yield _Use(route.shadow, ".upstream", route.shadow.upstream, s.upstreams, "upstream")
+        yield _Use(route, ".cache", route.cache, s.cache, "cache")
+        yield _Use(route, ".redaction", route.redaction, s.redaction, "redaction")
+        for i, guard in enumerate(route.guards):
+            yield _Use(route, f".guards[{i}]", guard, s.guards, "guard")
+    for tenant in s.tenants.values():
+        yield _Use(tenant, ".limits", tenant.limits, s.limits, "limits")
+        yield _Use(tenant, ".redaction", tenant.redaction, s.redaction, "redaction")
+    for guard_ in s.guards.values():
+        yield _Use(guard_, ".upstream", guard_.upstream, s.upstreams, "upstream")
+    for cache in s.cache.values():
+        if cache.semantic is not None and cache.semantic.embed is not None:
+            embed = cache.semantic.embed
+            yield _Use(embed, ".upstream", embed.upstream, s.upstreams, "upstream")
+
+
+def _all_targets(route: Route) -> tuple[Target, ...]:
+    more = (route.escalate.to,) if route.escalate is not None else ()
+    return (*route.targets, *route.fallback, *more)
+
+
+def _route_names(s: Settings) -> Found:
+    seen: dict[str, Route] = {}
+    for route in s.routes:
+        if route.name in seen:
+            line = seen[route.name].place.line
+            yield _at(route, ".name", f"another route is named {route.name!r}, in line {line}")
+        seen.setdefault(route.name, route)
+
+
+def _targets(s: Settings) -> Found:
+    for route in s.routes:
+        names = [target.shown for target in route.targets]
+        for i, target in enumerate(route.targets):
+            if names.index(target.shown) != i:
+                yield _at(
+                    target,
+                    "",
+                    f"two targets are named {target.shown!r}; give one a name of its own",
+                )
+        if route.rollback is not None and route.rollback.target not in names:
+            yield _unknown(route.rollback, ".target", route.rollback.target, names, "target")
+    for upstream in s.upstreams.values():
+        if upstream.kind in ("azure", "vllm", "generic") and not (
+            upstream.base_url or upstream.endpoints
+        ):
+            yield _at(upstream, "", f"an upstream of kind {upstream.kind} needs a base_url")
+
+
+def _keys(s: Settings) -> Found:
+    owners: dict[bytes, tuple[str, int]] = {}
+    for name, tenant in s.tenants.items():
+        for key in tenant.keys:
+            if not key.digest:
+                continue
+            owner = owners.setdefault(key.digest, (name, key.place.line))
+            if owner[1] != key.place.line or owner[0] != name:
+                yield _at(key, "", f"the same key belongs to tenant {owner[0]!r}, line {owner[1]}")
+        if not tenant.keys and not tenant.anonymous and s.jwt is None:
+            yield _at(tenant, "", "nobody can be this tenant: it has no keys and is not anonymous")
+
+
+def _anonymous(s: Settings) -> Found:
+    anonymous = [(name, t) for name, t in s.tenants.items() if t.anonymous]
+    for name, tenant in anonymous[1:]:
+        yield _at(
+            tenant, ".anonymous", f"{anonymous[0][0]!r} is the anonymous tenant, not {name!r}"
+        )
+    if anonymous and not s.listen.is_loopback:
+        yield _at(
+            anonymous[0][1], ".anonymous",
+            f"callers without a key are served on loopback only, and listen is {s.listen}",
+        )  # fmt: skip
+    if not s.tenants and not s.listen.is_loopback and s.jwt is None:
+        yield _at(s, ".tenants", f"listen is {s.listen}, so there must be tenants with keys")
+
+
+def _store(s: Settings) -> Found:
+    if s.workers > 1 and s.store.is_memory:
+        yield _at(s, ".workers", "more than one worker needs a redis store (store.url)")
+    if s.admin.listen == s.listen and s.listen.port:
+        yield _at(s.admin, ".listen", "the data plane listens there")
+    if s.workers > 1 and s.listen.path:
+        yield _at(s, ".listen", "a unix socket cannot be shared by several workers")
+
+
+def _regions(s: Settings) -> Found:
+    """A tenant bound to regions must be able to use what is not closed to it."""
+    for name, tenant in s.tenants.items():
+        if not tenant.regions:
+            continue
+        for route in s.routes:
+            if route.match.tenant and not any(fnmatchcase(name, g) for g in route.match.tenant):
+                continue
+            regions = [
+                s.upstreams[t.upstream].region
+                for t in (*route.targets, *route.fallback)
+                if t.upstream in s.upstreams
+            ]
+            if regions and not set(regions) & set(tenant.regions):
+                yield _at(
+                    tenant, ".regions",
+                    f"route {route.name!r} has no target in {', '.join(tenant.regions)}",
+                )  # fmt: skip
+
+
+def _caches(s: Settings) -> Found:
+    """A cache shared by all must hold nothing that is anybody's."""
+    redacted = {name for name, tenant in s.tenants.items() if tenant.redaction}
+    for route in s.routes:
+        cache = s.cache.get(route.cache) if route.cache is not None else None
+        if cache is None or cache.scope != "global" or "embeddings" in route.match.path[:1]:
+            continue
+        if any("/embeddings" in path for path in route.match.path):
+            continue
+        if route.redaction is None and redacted != set(s.tenants):
+            yield _at(
+                route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
+            )
+
+
+def _prices(s: Settings, has_price: Callable[[str], bool]) -> Found:
+    """A budget in dollars over a model of unknown price would never be spent."""
+    priced = {
+        name
+        for name, limits in s.limits.items()
+        if limits.budgets or limits.max_cost_per_request is not None
+    }
+    if not any(tenant.limits in priced for tenant in s.tenants.values()):
+        return
+    for route in s.routes:
+        for target in _all_targets(route):
+            model = target.model
+            if model and not has_price(model) and not _is_priced(s, model):
+                yield _at(target, ".model", f"{model!r} has no price, but there are budgets in USD")
+
+
+def _is_priced(s: Settings, model: str) -> bool:
+    return any(fnmatchcase(model, pattern) for pattern in s.prices)
+
+
+def _unreachable(s: Settings) -> Found:
+    seen: list[Route] = []
+    for route in s.routes:
+        earlier = next((r for r in seen if r.match == route.match), None)
+        if earlier is not None:
+            yield _at(route, "", f"never reached: route {earlier.name!r} matches the same")
+        seen.append(route)

@@ -1,0 +1,97 @@
+"""YAML text to a tree of nodes that know where they were written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+MAX_TEXT = 4 << 20
+MAX_NODES = 200_000
+"""Nodes of a tree with its aliases followed; more is a bomb or a mistake."""
+
+MAX_DEPTH = 60
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in which file.  Sorts in reading order."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+NOWHERE = Place("", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration."""
+
+    place: Place
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.path}: {self.message}"
+
+
+class ConfigError(Exception):
+    """All that is wrong with a configuration, in reading order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda p: p.place)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def refuse(file: str, message: str, line: int = 1, column: int = 1) -> ConfigError:
+    """An error with a single problem, about the file as a whole."""
+    return ConfigError([Problem(Place(file, line, column), "$", message)])
+
+
+def parse(text: str, file: str) -> yaml.Node:
+    """The one document in ``text``.  Raises ``ConfigError``."""
+    if len(text) > MAX_TEXT:
+        raise refuse(file, f"the file is over {MAX_TEXT >> 20} MiB")
+    try:
+        node = yaml.compose(text, _Loader)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise refuse(file, exc.problem or "this is not YAML", *place) from exc
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        raise refuse(file, "a character that YAML does not allow", line) from exc
+    except RecursionError as exc:
+        raise refuse(file, "nested too deeply") from exc
+    if node is None:
+        raise refuse(file, "the file is empty; see config/sidestream.yaml for an example")
+    _bound(node, file)
+    return node
+
+
+def _bound(root: yaml.Node, file: str) -> None:
+    """Refuse trees that aliases make endless, huge or deep."""
+    todo = [(root, 0)]
+    count = 0
+    while todo:
+        node, depth = todo.pop()
+        count += 1
+        if count > MAX_NODES or depth > MAX_DEPTH:
+            place = place_of(node, file)
+            raise refuse(file, "aliases make this too large", place.line, place.column)
+        if isinstance(node, yaml.MappingNode):
+            todo += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(item, depth + 1) for item in node.value]
+
+
+def place_of(node: yaml.Node, file: str) -> Place:
+    """Where a node begins."""
+    return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)

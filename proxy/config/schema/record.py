@@ -1,0 +1,27 @@
+"""What all records of the configuration have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+from proxy.config.nodes import NOWHERE, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A mapping in the YAML: where it stands, and which settings it names."""
+
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+    where: str = field(default="$", compare=False, repr=False)
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+
+def setting(text: str, default: Any = MISSING, *, factory: Callable[[], Any] | None = None) -> Any:
+    """A field that users write; ``text`` is its line in the manual."""
+    if factory is not None:
+        return field(default_factory=factory, metadata={"text": text})
+    if default is MISSING:
+        return field(metadata={"text": text})
+    return field(default=default, metadata={"text": text})
