@@ -69,37 +69,40 @@ class Exchange:
     are seconds of the monotonic clock, 0 while the moment has not come.
     """
 
-    id: str                                 # edge
-    method: str                             # edge
-    path: str                               # edge; always begins with /v1/ where it can
-    query: str                              # edge; without the question mark
-    headers: Mapping[str, str]              # edge; any case finds
+    id: str  # edge
+    method: str  # edge
+    path: str  # edge; always begins with /v1/ where it can
+    query: str  # edge; without the question mark
+    headers: Mapping[str, str]  # edge; any case finds
     raw_headers: tuple[tuple[bytes, bytes], ...]  # edge; as the client wrote them
-    endpoint: Endpoint                      # edge
-    intake: Intake                          # edge
-    peer: str                               # edge; "" for a unix socket
-    started: float                          # edge
-    tenant: str = ""                        # authenticate
-    key_name: str = ""                      # authenticate; never the key
+    endpoint: Endpoint  # edge
+    intake: Intake  # edge
+    peer: str  # edge; "" for a unix socket
+    started: float  # edge
+    tenant: str = ""  # authenticate
+    key_name: str = ""  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict)  # authenticate
-    raw: bytes | None = None                # parse; the client's own bytes
-    body: dict[str, Any] | None = None      # parse; a stage that changes it replaces it by a copy
-    model: str = ""                         # parse; as the client named it
-    stream: bool = False                    # parse; the client asked for a stream
-    user: str = ""                          # parse; who of the tenant's users it is for
-    plan: Plan | None = None                # route
-    target: Target | None = None            # forward; the one that is answering
-    attempts: int = 0                       # forward
-    upstream_status: int = 0                # forward
-    upstream_s: float = 0.0                 # forward; waited for heads and connections
-    sent_at: float = 0.0                    # forward; request written upstream
-    first_byte_at: float = 0.0              # forward; first content of the answer
-    usage: Usage | None = None              # forward
-    finish: str = ""                        # forward; finish_reason or its like
-    events: int = 0                         # forward; events delivered so far
-    cost_nanos: int | None = None           # forward; billionths of a dollar
-    status: int = 0                         # edge; sent to the client
-    sent_bytes: int = 0                     # edge
+    raw: bytes | None = None  # parse; the client's own bytes
+    body: dict[str, Any] | None = None  # parse; a stage that changes it replaces it by a copy
+    model: str = ""  # parse; as the client named it
+    stream: bool = False  # parse; the client asked for a stream
+    user: str = ""  # parse; who of the tenant's users it is for
+    plan: Plan | None = None  # route
+    target: Target | None = None  # forward; the one that is answering
+    attempts: int = 0  # forward
+    upstream_status: int = 0  # forward
+    upstream_s: float = 0.0  # forward; waited for heads and connections
+    sent_at: float = 0.0  # forward; request written upstream
+    first_byte_at: float = 0.0  # forward; first content of the answer
+    usage: Usage | None = None  # forward
+    finish: str = ""  # forward; finish_reason or its like
+    events: int = 0  # forward; events delivered so far
+    is_torn: bool = False  # forward; part of an event is with the client
+    sequence: int = 0  # forward; number of the next Responses event
+    cost_nanos: int | None = None  # forward; billionths of a dollar
+    overhead_s: float = 0.0  # edge; our own share of the time to the head
+    status: int = 0  # edge; sent to the client
+    sent_bytes: int = 0  # edge
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # any, before the head
     notes: dict[str, str] = field(default_factory=dict)  # any; logged only
 

@@ -189,9 +189,7 @@ class Pipeline:
         client.start(x, reply.head)
         client.write(changed)
 
-    def _halves(
-        self, x: Exchange, entered: Sequence[Policy], head: Head
-    ) -> tuple[StreamHalf, ...]:
+    def _halves(self, x: Exchange, entered: Sequence[Policy], head: Head) -> tuple[StreamHalf, ...]:
         """Innermost first: the answer travels back the way the request came."""
         if not self._with_half:
             return ()

@@ -5,7 +5,7 @@ Adapters live in ``stores``, ``upstream`` and ``edge``; tests have their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 
@@ -21,19 +21,52 @@ class Clock(Protocol):
         ...
 
 
+class Tunnel(Protocol):
+    """The far end of a WebSocket, once both sides have agreed to one."""
+
+    def write(self, data: bytes) -> bool:
+        """Bytes of the client; false asks to stop reading from it."""
+        ...
+
+    def on_writable(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` when more may be written."""
+        ...
+
+
 class Intake(Protocol):
     """The body of a request, not read yet.
 
     It can be taken once: whole by ``read`` or in pieces by ``chunks``.
+    ``length`` is in bytes, ``None`` where the client did not say.
     """
 
     length: int | None
     has_body: bool
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the client has nothing left to send of this request."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body.  Raises ``BodyTooLarge`` over ``limit`` bytes."""
         ...
 
+    async def peek(self, limit: int, is_enough: Callable[[bytes], bool]) -> bytes:
+        """The beginning of the body, as much as ``is_enough`` asks for.
+
+        It is kept, and ``chunks`` gives it again.
+        """
+        ...
+
+    def edit(self, beginning: bytes) -> None:
+        """Put other bytes in the place of what ``peek`` gave."""
+        ...
+
     def chunks(self, limit: int) -> AsyncIterator[bytes]:
         """The body as it comes.  Raises ``BodyTooLarge`` over ``limit`` bytes."""
+        ...
+
+    def tunnel(self, far: Tunnel) -> None:
+        """From now on hand what the client sends to ``far``."""
         ...

@@ -1,0 +1,192 @@
+"""A JSON body as a dictionary, and the views of it that routing needs.
+
+Bodies stay what the client sent: unknown fields survive, and a body that
+nobody changes is forwarded as its own bytes.  What is refused here is what
+two readers could read differently, and what could hurt the process.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import orjson
+
+from proxy.core.errors import BadRequest, InvalidBody
+
+MAX_DEPTH: Final = 100
+"""Levels of nesting; deeper bodies have no use and cost readers their stack."""
+
+POLICY_FIELDS: Final = (
+    "model", "stream", "messages", "input", "prompt", "max_tokens", "max_completion_tokens",
+    "max_output_tokens", "user", "safety_identifier", "n", "stream_options", "tools",
+)  # fmt: skip
+"""Fields that decide something here; given twice, we and the upstream might
+each believe another of the two."""
+
+MAX_FIELD: Final = 1000
+"""Bytes of a form field that is read."""
+
+_FIELD_NAMES: Final = re.compile(rb'"(' + "|".join(POLICY_FIELDS).encode() + rb')"\s*:')
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKETS: Final = re.compile(rb"[\[\]{}]")
+_OTHERS: Final = re.compile(rb"[^\[\]{}]+")
+
+
+def parse_json(raw: bytes) -> dict[str, Any]:
+    """The body as a dictionary.  Raises ``InvalidBody`` that says where.
+
+    The message never repeats what stands in the body.
+    """
+    if not raw.strip():
+        raise InvalidBody("the body is empty; it must be a JSON object")
+    # Depth first: a reader with a recursion limit of its own is not the one
+    # to ask whether there are too many levels.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        raise InvalidBody(f"the body is nested over {MAX_DEPTH} levels deep")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        what = _reason(raw, exc)
+        raise InvalidBody(
+            f"the body is not JSON: {what} (line {exc.lineno}, column {exc.colno})"
+        ) from None
+    if not isinstance(body, dict):
+        raise InvalidBody("the body must be a JSON object")
+    names = _FIELD_NAMES.findall(raw)
+    if len(names) > len(set(names)) or b"\\u00" in raw:
+        _refuse_twice(raw)
+    return body
+
+
+def _reason(raw: bytes, exc: orjson.JSONDecodeError) -> str:
+    if _SURROGATE.search(raw) and "surrogate" in exc.msg:
+        return "it holds half of a surrogate pair"
+    if "utf-8" in exc.msg.lower() or "str is not valid" in exc.msg:
+        return "it is not valid UTF-8"
+    near = raw[max(0, exc.pos - 1) : exc.pos + 9]
+    if b"NaN" in near or b"Infinity" in near:
+        return "NaN and Infinity are not JSON"
+    return "unexpected end" if exc.pos >= len(raw.rstrip()) - 1 else "unexpected character"
+
+
+def _depth(raw: bytes) -> int:
+    """Levels of brackets outside of strings."""
+    depth = deepest = 0
+    for bracket in _OTHERS.sub(b"", _STRINGS.sub(b"", raw)):
+        if bracket in b"[{":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+                if deepest > MAX_DEPTH:
+                    return deepest
+        else:
+            depth -= 1
+    return deepest
+
+
+def _refuse_twice(raw: bytes) -> None:
+    """Raise if a policy field stands twice at the top level, escaped or not."""
+    last: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        # Inner objects end before the outer one: the last call is the body's.
+        last[:] = [name for name, _ in pairs if name in POLICY_FIELDS]
+
+    json.loads(raw, object_pairs_hook=note)
+    for name in last:
+        if last.count(name) > 1:
+            raise InvalidBody(f"{name!r} is given twice", param=name)
+
+
+def model_of(body: dict[str, Any]) -> str:
+    """The model's name; empty if there is none."""
+    model = body.get("model", "")
+    if not isinstance(model, str):
+        raise BadRequest("model must be a string", param="model")
+    return model
+
+
+def stream_of(body: dict[str, Any]) -> bool:
+    """Whether a stream is asked for."""
+    stream = body.get("stream", False)
+    if stream is None:
+        return False
+    if not isinstance(stream, bool):
+        raise BadRequest("stream must be true or false", param="stream")
+    return stream
+
+
+def user_of(body: dict[str, Any]) -> str:
+    """Who of the tenant's users the request is for; empty if it does not say."""
+    for name in ("safety_identifier", "user"):
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def facts_of(body: dict[str, Any]) -> tuple[bool, bool, int]:
+    """Whether there are tools, whether there are images, and bytes of text."""
+    size = 0
+    has_images = False
+    todo: list[object] = [
+        body.get(name) for name in ("messages", "input", "prompt", "instructions")
+    ]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        elif isinstance(value, dict):
+            if value.get("type") in ("image_url", "input_image", "image"):
+                has_images = True
+            else:
+                todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
+    return bool(body.get("tools") or body.get("functions")), has_images, size
+
+
+def estimate_tokens(body: dict[str, Any]) -> int:
+    """Input tokens, taken as a quarter of the text's bytes."""
+    return (facts_of(body)[2] + 3) // 4
+
+
+def form_boundary(content_type: str) -> bytes | None:
+    """The boundary that a multipart content-type names."""
+    kind, _, rest = content_type.partition(";")
+    if kind.strip().lower() != "multipart/form-data":
+        return None
+    for part in rest.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "boundary" and 0 < len(value.strip('"')) <= 70:
+            return value.strip('"').encode("latin-1", "replace")
+    return None
+
+
+def form_fields(beginning: bytes, boundary: bytes) -> dict[str, str]:
+    """The small text fields in the beginning of a multipart body.
+
+    Only parts that are whole are read, and none that carries a file name.
+    """
+    fields: dict[str, str] = {}
+    for part in beginning.split(b"--" + boundary)[1:-1]:
+        head, blank, value = part.partition(b"\r\n\r\n")
+        if not blank or b"filename" in head.lower() or len(value) > MAX_FIELD:
+            continue
+        named = re.search(rb'name="?([A-Za-z0-9_\[\]]{1,64})"?', head)
+        if named is not None:
+            fields[named[1].decode()] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
+    return fields
+
+
+def with_form_field(beginning: bytes, boundary: bytes, name: str, value: str) -> bytes:
+    """The same beginning with another value in one of its text fields."""
+    pattern = (
+        rb"(--" + re.escape(boundary) + rb'\r\n(?:(?!\r\n\r\n)[\s\S]){0,500}?name="?'
+        + re.escape(name.encode()) + rb'"?(?:\r\n(?:(?!\r\n\r\n)[\s\S])*)?\r\n\r\n)'
+        + rb"[^\r\n]{0,1000}(?=\r\n--)"
+    )  # fmt: skip
+    return re.sub(pattern, lambda m: m[1] + value.encode(), beginning, count=1)

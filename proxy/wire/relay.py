@@ -1,0 +1,288 @@
+"""What is done to an event stream that no policy reads: very little.
+
+A stream goes on as the upstream framed it.  On the way this module counts
+events, reads usage and finish reason from the few events that carry them,
+hides the usage event that only we asked for, and mends what is known to break
+clients' decoders: a byte-order mark, ``id:`` and ``retry:`` lines, blocks
+without data, ``"error": null``.  At the end it says whether the stream really
+was complete, because clients take a stream that merely stops for a success.
+
+Every read is first tried against cheap byte searches that recognise the plain
+case; only what fails them is taken apart.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from proxy.core.endpoint import Dialect
+from proxy.core.errors import UpstreamTruncated
+from proxy.core.exchange import Usage
+from proxy.wire.usage import finish_in, usage_in
+
+MAX_HELD: Final = 64 * 1024
+"""Bytes of an unfinished event that are held back; the rest of a larger one
+is passed on torn, because nothing that must be hidden is that large."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = re.compile(rb"(?<=\n)\r?\n")
+_SEQUENCE: Final = re.compile(rb'"sequence_number":\s*(\d{1,12})')
+_SAYING: Final = (b'_tokens"', b'"error"', b'_reason":"', b'_reason": "', b"[DONE]")
+_MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
+    "chat": _SAYING,
+    "plain": _SAYING,
+    "responses": (
+        b'_tokens"', b'"error"', b"event: error", b"event: response.completed",
+        b"event: response.incomplete", b"event: response.failed", b"event: response.cancelled",
+    ),
+}  # fmt: skip
+"""What stands in every event that has something to tell us."""
+
+_TERMINAL: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
+
+
+class Relay:
+    """One event stream going by.
+
+    ``events`` counts the events passed on that carry data, ``usage`` and
+    ``finish`` are what the stream said last, ``error`` is the payload of an
+    error event.  ``has_content`` turns true with the first event that is more
+    than a role or a keep-alive, which is what time to first token means.
+    """
+
+    __slots__ = (
+        "_dialect", "_has_bom_passed", "_held", "_hides_usage", "_is_torn", "_tail",
+        "error", "events", "finish", "has_content", "is_done", "usage",
+    )  # fmt: skip
+
+    def __init__(self, dialect: Dialect, *, hides_usage: bool) -> None:
+        self._dialect = dialect
+        self._hides_usage = hides_usage
+        self._held = b""
+        self._tail = b""
+        self._is_torn = False
+        self._has_bom_passed = False
+        self.events = 0
+        self.usage: Usage | None = None
+        self.finish = ""
+        self.error: dict[str, Any] | None = None
+        self.has_content = False
+        self.is_done = False
+
+    @property
+    def sequence_number(self) -> int:
+        """The number that the next Responses event would have."""
+        found = _SEQUENCE.findall(self._tail)
+        return int(found[-1]) + 1 if found else 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What of ``data`` may go on now: whole events."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if not self._has_bom_passed:
+            if len(data) < 3 and _BOM.startswith(data):
+                self._held = data
+                return b""
+            self._has_bom_passed = True
+            data = data.removeprefix(_BOM)
+        if self._is_torn:
+            return self._torn(data)
+        if data.endswith((b"\n\n", b"\n\r\n")):
+            return self._whole(data)
+        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        if end < 3:
+            end = 0
+        held = data[end:]
+        if len(held) > MAX_HELD:
+            self._is_torn = True
+            return self._whole(data[:end]) + held
+        self._held = held
+        return self._whole(data[:end]) if end else b""
+
+    def _whole(self, data: bytes) -> bytes:
+        """Whole events: only those that may say something are taken apart."""
+        if not self._is_plain(data, data.count(b"\n\n")):
+            return b"".join([self._event(raw) for raw in _split(data)])
+        out: list[bytes] = []
+        at = 0
+        while not self.has_content and at < len(data):
+            end = data.find(b"\n\n", at) + 2
+            out.append(self._event(data[at:end]))
+            at = end
+        for start, end in self._spots(data, at):
+            self._skip(data, at, start, out)
+            out.append(self._event(data[start:end]))
+            at = end
+        if not out:
+            self.events += data.count(b"\n\n")
+            self._tail = data
+            return data
+        self._skip(data, at, len(data), out)
+        return b"".join(out)
+
+    def _skip(self, data: bytes, start: int, end: int, out: list[bytes]) -> None:
+        """Events that say nothing to us."""
+        if start < end:
+            self.events += data.count(b"\n\n", start, end)
+            self._tail = data[start:end]
+            out.append(self._tail)
+
+    def _is_plain(self, data: bytes, count: int) -> bool:
+        """Whether every event is one line of data, after a line of event in Responses."""
+        if self._dialect == "responses":
+            return (
+                data.startswith(b"event: ")
+                and data.count(b"\n") == count * 3
+                and data.count(b"\ndata: {") == count
+                and data.count(b"\n\nevent: ") == count - 1
+            )
+        return (
+            data.startswith(b"data: ")
+            and data.count(b"\n") == count * 2
+            and data.count(b"\n\ndata: ") == count - 1
+        )
+
+    def _spots(self, data: bytes, start: int) -> list[tuple[int, int]]:
+        """Begin and end of the events of plain ``data`` that must be read."""
+        found: dict[int, int] = {}
+        for mark in _MARKS[self._dialect]:
+            at = data.find(mark, start)
+            while at >= 0:
+                blank = data.rfind(b"\n\n", start, at)
+                end = data.find(b"\n\n", at) + 2
+                found[start if blank < 0 else blank + 2] = end
+                at = data.find(mark, end)
+        return sorted(found.items()) if found else []
+
+    def _torn(self, data: bytes) -> bytes:
+        """On with an event too large to hold, up to its blank line."""
+        blank = _BLANK.search(data)
+        if blank is not None:
+            self._is_torn = False
+            self.events += 1
+            self.has_content = True
+            rest = data[blank.end() :]
+            return data[: blank.end()] + (self.feed(rest) if rest else b"")
+        # The end of this piece may be the first half of the blank line.
+        keep = len(data) - len(data.rstrip(b"\r\n"))
+        self._held = data[len(data) - keep :]
+        return data[: len(data) - keep]
+
+    def _event(self, raw: bytes) -> bytes:
+        """One whole event: read it, mend it, or drop it."""
+        payload: list[bytes] = []
+        kept: list[bytes] = []
+        is_mended = False
+        for line in raw.splitlines():
+            if line.startswith(b"data:"):
+                payload.append(line[5:].removeprefix(b" "))
+            elif line.startswith((b"id:", b"retry:")) or line in (b"id", b"retry"):
+                is_mended = True
+                continue
+            if line:
+                kept.append(line)
+        data = b"\n".join(payload)
+        if not data:
+            is_comment = bool(kept) and all(line.startswith(b":") for line in kept)
+            return raw if is_comment and not is_mended else b""
+        self._tail = raw
+        if data == b"[DONE]":
+            self.is_done = True
+        else:
+            seen = self._read(data)
+            if seen is None:
+                return b""
+            if seen is not data:
+                kept = [line for line in kept if not line.startswith(b"data:")]
+                kept.append(b"data: " + seen)
+                is_mended = True
+        self.events += 1
+        return b"\n".join(kept) + b"\n\n" if is_mended else raw
+
+    def _read(self, data: bytes) -> bytes | None:
+        """Take note of one payload; the payload to send, or ``None`` to hide it."""
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self.has_content = True
+            return data
+        if not isinstance(event, dict):
+            return data
+        usage = usage_in(event)
+        if usage is not None:
+            self.usage = usage
+        self.finish = finish_in(event) or self.finish
+        if event.get("type") in _TERMINAL:
+            self.is_done = True
+        if not self.has_content:
+            self.has_content = _has_content(event)
+        if event.get("error"):
+            error = event["error"]
+            self.error = error if isinstance(error, dict) else {"message": str(error)[:200]}
+        elif event.get("type") == "error":
+            self.error = event
+        elif "error" in event:
+            del event["error"]
+            data = orjson.dumps(event)
+        if self._hides_usage and usage is not None and event.get("choices") == []:
+            return None
+        return data
+
+    def end(self) -> bytes:
+        """The body is over: what was still held, ended properly if it is whole."""
+        held, self._held = self._held, b""
+        if self._is_torn or not held.strip():
+            return b""
+        line = held.strip().rpartition(b"data:")[2].strip()
+        try:
+            is_whole = line == b"[DONE]" or isinstance(orjson.loads(line), dict)
+        except orjson.JSONDecodeError:
+            is_whole = False
+        return self._event(held.rstrip(b"\r\n") + b"\n\n") if is_whole else b""
+
+    def check(self) -> None:
+        """Raise ``UpstreamTruncated`` if the stream stopped before its end."""
+        if self._dialect == "plain" and not self._is_torn:
+            return
+        if self._dialect == "chat" and (self.is_done or self.finish or self.usage or self.error):
+            return
+        if self._dialect == "responses" and (self.is_done or self.error):
+            return
+        raise UpstreamTruncated("the upstream's stream stopped before its last event")
+
+    @property
+    def is_mid_event(self) -> bool:
+        """Whether part of an event is already with the client."""
+        return self._is_torn
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Whole events, each with its blank line."""
+    events, start = [], 0
+    for match in _BLANK.finditer(data):
+        events.append(data[start : match.end()])
+        start = match.end()
+    return events
+
+
+def _has_content(event: dict[str, Any]) -> bool:
+    """Whether an event carries more than the fact that an answer has begun."""
+    kind = event.get("type")
+    if isinstance(kind, str):
+        return kind not in ("response.created", "response.in_progress", "response.queued", "ping")
+    choices = event.get("choices")
+    if not isinstance(choices, list):
+        return True
+    for choice in choices:
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(delta, dict):
+            return True
+        if choice.get("finish_reason") or any(v for k, v in delta.items() if k != "role"):
+            return True
+    return False
