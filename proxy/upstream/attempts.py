@@ -1,0 +1,242 @@
+"""Try targets in their order until one answers; before the first byte only.
+
+This is the ``Forward`` of the pipeline.  Once an answer is returned from here
+its head goes to the client, and a later failure is told in the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.errors import (
+    ProxyError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from proxy.core.exchange import Exchange
+from proxy.core.plan import Plan, Target
+from proxy.core.ports import Clock
+from proxy.rules.retries import backoff, parse_retry_after, should_retry
+from proxy.upstream.connection import Connection, Deadlines
+from proxy.upstream.pool import Pool
+from proxy.upstream.reply import Price, UpstreamReply
+from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing
+
+MAX_WAIT: Final = 2.0
+"""Seconds that a retry waits at most while another target could be asked."""
+
+MAX_LAST_WAIT: Final = 8.0
+"""The same where there is no other: beyond, the client's SDK waits better."""
+
+
+@dataclass(slots=True)
+class _Failure:
+    """Why an attempt was not good enough, and the answer if there was one."""
+
+    cause: str
+    error: ProxyError | None = None
+    reply: UpstreamReply | None = None
+    retry_after: float | None = None
+
+
+class Forwarder:
+    """Sends an exchange to the targets of its plan."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        price: Price,
+        clock: Clock,
+        chance: Callable[[], float],
+        *,
+        max_body: int,
+        max_duration: float,
+    ) -> None:
+        self._upstreams = upstreams
+        self._price = price
+        self._clock = clock
+        self._chance = chance
+        self._max_body = max_body
+        self._max_duration = max_duration
+
+    async def __call__(self, x: Exchange) -> UpstreamReply:
+        """The first answer worth sending on, or the last failure."""
+        plan = x.plan
+        assert plan is not None
+        failure = _Failure("none", UpstreamFailed("the route has no target"))
+        for i, target in enumerate(plan.targets):
+            is_last = i + 1 == len(plan.targets)
+            reply, failure = await self._target(x, plan, target, is_last=is_last)
+            if reply is not None:
+                return reply
+            if not _may_repeat(x) and x.attempts and failure.cause != "connect":
+                break
+        if failure.reply is not None:
+            return failure.reply
+        assert failure.error is not None
+        raise failure.error
+
+    async def _target(
+        self, x: Exchange, plan: Plan, target: Target, *, is_last: bool
+    ) -> tuple[UpstreamReply | None, _Failure]:
+        """All attempts at one target."""
+        upstream = self._upstreams[target.upstream]
+        tries = 1 if _is_client_retry(x) else max(1, plan.retry.attempts)
+        upstream.budget.request(self._clock.now())
+        for attempt in range(1, tries + 1):
+            x.target = target
+            failure = await self._attempt(x, target, upstream)
+            if failure.cause == "":
+                return failure.reply, failure
+            is_retriable = should_retry(plan.retry, failure.cause)
+            if not is_retriable and failure.reply is not None:
+                # The client's own mistake is the same everywhere.
+                return failure.reply, failure
+            if not is_retriable or attempt == tries or not _may_repeat(x):
+                return None, failure
+            wait = backoff(attempt - 1, failure.retry_after, self._chance())
+            limit = MAX_LAST_WAIT if is_last else MAX_WAIT
+            if wait > limit or not upstream.budget.take(self._clock.now()):
+                return None, failure
+            if self._clock.now() + wait - x.started > upstream.deadlines.total:
+                return None, failure
+            if failure.reply is not None:
+                failure.reply.close()
+            await asyncio.sleep(wait)
+        return None, failure
+
+    async def _attempt(self, x: Exchange, target: Target, upstream: Upstream) -> _Failure:
+        try:
+            reply = await self._fetch(x, target, upstream)
+        except UpstreamRefused as exc:
+            return _Failure("connect", exc)
+        except UpstreamTimeout as exc:
+            return _Failure("timeout", exc)
+        except UpstreamFailed as exc:
+            return _Failure("reset", exc)
+        finally:
+            x.upstream_s += self._clock.now() - x.sent_at
+        return self._judge(reply, upstream)
+
+    async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:
+        """An answer of which enough is here to decide on."""
+        endpoint = upstream.choose()
+        out = outgoing(x, target, upstream, endpoint.base_path)
+        request = head_bytes(x, out, upstream, endpoint.host)
+        x.sent_at = self._clock.now()
+        x.attempts += 1
+        conn = await self._send(x, endpoint.pool, request, out, upstream.deadlines)
+        reply = UpstreamReply(x, conn, endpoint.pool, self._price, hides_usage=out.hides_usage)
+        x.upstream_status = reply.head.status
+        try:
+            await reply.look()
+        except BaseException:
+            reply.close()
+            raise
+        return reply
+
+    def _judge(self, reply: UpstreamReply, upstream: Upstream) -> _Failure:
+        """Whether an answer that did come is good enough."""
+        status = reply.head.status
+        if status >= 400:
+            if reply.is_whole:
+                body = upstream.provider.normalise_error(status, reply.whole)
+                if body is not reply.whole:
+                    reply.replace(body)
+            wait = parse_retry_after(reply.head.headers, self._clock.wall())
+            return _Failure(str(status), reply=reply, retry_after=wait)
+        relay = reply.relay
+        if relay is not None and relay.error is not None and relay.events == 1:
+            # A 200 whose first event is an error is an error with a late head.
+            code = relay.error.get("code")
+            cause = str(code) if isinstance(code, int) and 400 <= code < 600 else "500"
+            return _Failure(cause, reply=reply)
+        return _Failure("", reply=reply)
+
+    async def _send(
+        self, x: Exchange, pool: Pool, request: bytes, out: Outgoing, deadlines: Deadlines
+    ) -> Connection:
+        """A connection whose head has come.  Raises ``UpstreamFailed``.
+
+        A kept connection that breaks before a byte of the answer was closed
+        by the upstream while idle; that costs one more connection and no
+        attempt.
+        """
+        limits = self._limits(x, deadlines)
+        conn = pool.take_idle()
+        while True:
+            is_fresh = conn is None
+            if conn is None:
+                conn = await pool.open()
+                is_fresh = conn.used == 0
+            try:
+                conn.begin(
+                    request + out.body if out.body else request,
+                    deadlines=limits,
+                    is_head_method=x.method == "HEAD",
+                    is_upgrade=x.endpoint.is_socket,
+                )
+                if out.body is None and x.intake.has_body:
+                    await self._exchange_streamed(x, conn)
+                else:
+                    await conn.receive_head()
+            except UpstreamReset:
+                stale = not is_fresh and not conn.got_bytes
+                pool.release(conn)
+                if not stale or not _may_repeat(x):
+                    raise
+                conn = None
+            except BaseException:
+                pool.release(conn)
+                raise
+            else:
+                return conn
+
+    def _limits(self, x: Exchange, deadlines: Deadlines) -> Deadlines:
+        if x.endpoint.is_socket:
+            # Both ends keep a socket alive themselves.
+            return Deadlines(deadlines.first, self._max_duration, self._max_duration)
+        total = min(deadlines.total - (self._clock.now() - x.started), self._max_duration)
+        return Deadlines(deadlines.first, deadlines.idle, total)
+
+    async def _exchange_streamed(self, x: Exchange, conn: Connection) -> None:
+        """Send the client's body as it comes; an early answer ends it."""
+        upload = asyncio.create_task(self._upload(x, conn))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, ProxyError):
+                conn.fail(error)
+            elif error is not None:
+                conn.fail(UpstreamReset("the request's body broke off"))
+
+        upload.add_done_callback(ended)
+        try:
+            await conn.receive_head()
+        finally:
+            if not upload.done():
+                conn.is_half_sent = True
+                upload.cancel()
+
+    async def _upload(self, x: Exchange, conn: Connection) -> None:
+        is_chunked = x.intake.length is None
+        async for data in x.intake.chunks(self._max_body):
+            await conn.send(b"%x\r\n%s\r\n" % (len(data), data) if is_chunked else data)
+        if is_chunked:
+            await conn.send(b"0\r\n\r\n")
+
+
+def _may_repeat(x: Exchange) -> bool:
+    """Whether the request's body is still at hand."""
+    return x.raw is not None or not x.intake.has_body
+
+
+def _is_client_retry(x: Exchange) -> bool:
+    """Whether the SDK is repeating: then it does the repeating, not both of us."""
+    count = x.headers.get("x-stainless-retry-count", "0")
+    return count.isdigit() and int(count) > 0

@@ -1,0 +1,152 @@
+"""All upstreams and their pools; pools outlive a reload.
+
+A pool is kept under everything that shapes its connections, so a new
+configuration that names the same endpoint finds it warm, and one that nobody
+names any more is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from proxy.rules.retries import RetryBudget
+from proxy.upstream.connection import Deadlines
+from proxy.upstream.pool import Origin, Pool
+from proxy.upstream.providers import Provider
+from proxy.upstream.target import Endpoint, Upstream
+
+READ_SIZE: Final = 64 * 1024
+"""Bytes of one read from an upstream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Paths of PEM files: a CA of their own, a certificate of ours."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What the configuration says of one upstream, in plain values."""
+
+    name: str
+    provider: Provider
+    urls: tuple[str, ...]
+    key: str
+    headers: tuple[tuple[str, str], ...]
+    deadlines: Deadlines
+    connect_s: float
+    asks_usage: bool
+    passthrough: bool = False
+    region: str = ""
+    max_connections: int = 0
+    tls: Tls | None = None
+
+
+class Fleet:
+    """Makes upstreams of specs, and holds the pools."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
+        self._loop = loop
+        self._now = now
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._pools: dict[tuple[object, ...], Pool] = {}
+        self._named: list[tuple[str, Pool]] = []
+
+    def upstreams(self, specs: Mapping[str, Spec]) -> dict[str, Upstream]:
+        """The upstreams of a configuration; pools that it does not use are closed."""
+        used: dict[tuple[object, ...], Pool] = {}
+        named: list[tuple[str, Pool]] = []
+        made = {}
+        for name, spec in specs.items():
+            endpoints = []
+            for url in spec.urls:
+                key, pool, endpoint = self._endpoint(spec, url)
+                used[key] = pool
+                named.append((name, pool))
+                endpoints.append(endpoint)
+            made[name] = _upstream(spec, endpoints)
+        for key, pool in self._pools.items():
+            if key not in used:
+                pool.close()
+        self._pools, self._named = used, named
+        return made
+
+    def _endpoint(self, spec: Spec, url: str) -> tuple[tuple[object, ...], Pool, Endpoint]:
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        host = parts.hostname or ""
+        port = parts.port or (443 if is_tls else 80)
+        key = (is_tls, host, port, spec.tls, spec.connect_s, spec.max_connections,
+               spec.provider.idle_s)  # fmt: skip
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = Pool(
+                self._loop,
+                Origin(host, port, _context(spec.tls) if is_tls else None),
+                self._buffer,
+                self._now,
+                connect_s=spec.connect_s,
+                idle_s=spec.provider.idle_s,
+                limit=spec.max_connections,
+            )
+        return key, pool, Endpoint(pool, parts.netloc.encode("idna"), parts.path.rstrip("/"))
+
+    def sweep(self, now: float) -> None:
+        """Enforce the deadlines of every connection."""
+        for pool in self._pools.values():
+            pool.sweep(now)
+
+    def counts(self) -> Iterator[tuple[str, str, int, int]]:
+        """Upstream, endpoint, connections in use, connections idle."""
+        for name, pool in self._named:
+            yield name, str(pool.origin), pool.in_flight, pool.idle
+
+    def status(self) -> list[dict[str, Any]]:
+        """The same, for people."""
+        return [
+            {"upstream": name, "endpoint": endpoint, "in_flight": busy, "idle": idle}
+            for name, endpoint, busy, idle in self.counts()
+        ]
+
+    def close(self) -> None:
+        """Close what is idle now and the rest as it comes back."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+def _upstream(spec: Spec, endpoints: list[Endpoint]) -> Upstream:
+    lines = [] if spec.passthrough else spec.provider.auth_headers(spec.key)
+    lines += [(name.encode(), value.encode()) for name, value in spec.headers]
+    return Upstream(
+        name=spec.name,
+        provider=spec.provider,
+        endpoints=endpoints,
+        deadlines=spec.deadlines,
+        static=b"".join(b"%s: %s\r\n" % line for line in lines),
+        static_names=frozenset(name.lower() for name, _ in lines),
+        asks_usage=spec.asks_usage,
+        passthrough=spec.passthrough,
+        budget=RetryBudget(),
+        region=spec.region,
+    )
+
+
+def _context(tls: Tls | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca or None if tls else None)
+    if tls is not None:
+        if tls.cert:
+            context.load_cert_chain(tls.cert, tls.key or None)
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,163 @@
+"""Connections to one endpoint, kept between requests.
+
+The newest idle connection is used first, so that those a burst opened age and
+are closed.  One coarse timer for all pools (``sweep``) enforces every
+deadline and closes what has idled too long: no timer object per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.core.errors import Overloaded, UpstreamRefused
+from proxy.upstream.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an endpoint listens.  ``tls`` is ``None`` for plain HTTP."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+class Pool:
+    """The connections to one origin.
+
+    ``limit`` bounds how many may be open at once (0: no bound); who comes
+    over it waits in order, at most ``connect_s`` seconds.  ``idle_s`` must be
+    below the upstream's own keep-alive, or requests meet closed sockets.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        origin: Origin,
+        buffer: memoryview,
+        now: Callable[[], float],
+        *,
+        connect_s: float = 2.0,
+        idle_s: float = 30.0,
+        limit: int = 0,
+    ) -> None:
+        self._loop = loop
+        self.origin = origin
+        self._buffer = buffer
+        self._now = now
+        self._connect_s = connect_s
+        self._idle_s = idle_s
+        self._limit = limit
+        self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_closed = False
+        self.opened = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Connections that serve an exchange now."""
+        return len(self._busy)
+
+    @property
+    def idle(self) -> int:
+        """Open connections that wait for one."""
+        return len(self._idle)
+
+    def take_idle(self) -> Connection | None:
+        """An open connection if one is at hand.  Plain, because it mostly is."""
+        while self._idle:
+            conn = self._idle.pop()
+            if conn.transport is not None and not conn.transport.is_closing():
+                self._busy.add(conn)
+                return conn
+        return None
+
+    async def open(self) -> Connection:
+        """A new connection.
+
+        Raises ``UpstreamRefused`` (nothing listens, TLS failed), and
+        ``Overloaded`` after waiting for a place under ``limit``.
+        """
+        if self._limit and len(self._busy) + self._opening >= self._limit:
+            await self._wait_for_place()
+            if (conn := self.take_idle()) is not None:
+                return conn
+        self._opening += 1
+        origin = self.origin
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, conn = await self._loop.create_connection(
+                    lambda: Connection(self._loop, self._buffer, self._now),
+                    origin.host,
+                    origin.port,
+                    ssl=origin.tls,
+                    server_hostname=origin.host if origin.tls else None,
+                )
+        except TimeoutError as exc:
+            raise UpstreamRefused(
+                f"no connection to the upstream within {self._connect_s:g} s"
+            ) from exc
+        except ssl.SSLError as exc:
+            raise UpstreamRefused(f"TLS with the upstream failed: {exc.reason}") from exc
+        except OSError as exc:
+            raise UpstreamRefused(
+                "the upstream refuses connections or its name does not resolve"
+            ) from exc
+        finally:
+            self._opening -= 1
+        self.opened += 1
+        self._busy.add(conn)
+        return conn
+
+    async def _wait_for_place(self) -> None:
+        place: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(self._connect_s):
+                await place
+        except TimeoutError as exc:
+            raise Overloaded(
+                f"all {self._limit} connections to the upstream are in use", retry_after=1
+            ) from exc
+        finally:
+            if place in self._waiting:
+                self._waiting.remove(place)
+
+    def release(self, conn: Connection) -> None:
+        """The exchange is over: keep the connection if its answer is."""
+        self._busy.discard(conn)
+        if conn.is_reusable and not self._is_closed:
+            conn.rest()
+            self._idle.append(conn)
+        else:
+            conn.abort()
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                break
+
+    def sweep(self, now: float) -> None:
+        """Fail what is overdue at ``now`` and close what has idled too long."""
+        for conn in tuple(self._busy):
+            late = conn.overdue(now)
+            if late is not None:
+                conn.fail(late)
+        while self._idle and now - self._idle[0].idle_since > self._idle_s:
+            self._idle.popleft().abort()
+
+    def close(self) -> None:
+        """Close idle connections now and the others when they are released."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().abort()

@@ -1,0 +1,234 @@
+"""One answer of an upstream, read as far as we need to and no further.
+
+Three kinds of body: an event stream goes through a ``Relay``; a small JSON
+answer of a metered endpoint is taken whole before the head is sent on, so that
+its cost can stand in a header; everything else passes as it comes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proxy.core.errors import UpstreamProtocol
+from proxy.core.exchange import Exchange, Head
+from proxy.core.pipeline import Write
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
+from proxy.wire.headers import answer_headers
+from proxy.wire.relay import Relay
+from proxy.wire.usage import usage_of_body
+
+WHOLE: Final = 256 * 1024
+"""Bytes up to which an unstreamed answer is taken whole before it is sent on."""
+
+EDGE: Final = 4096
+"""Bytes kept of both ends of a larger answer, where its usage stands."""
+
+MAX_EXPANSION: Final = 1024 * 1024
+"""Bytes that one read may expand to when the upstream compressed it."""
+
+_COMPRESSED: Final = frozenset({"gzip", "deflate", "x-gzip"})
+
+Price = Callable[[Exchange], None]
+"""Sets ``cost_nanos`` once usage is known."""
+
+
+class UpstreamReply:
+    """The ``Reply`` of one attempt.  ``head`` may be changed until it is sent."""
+
+    def __init__(
+        self, x: Exchange, conn: Connection, pool: Pool, price: Price, *, hides_usage: bool
+    ) -> None:
+        message = conn.head
+        assert message is not None
+        self._x = x
+        self._conn: Connection | None = conn
+        self._pool = pool
+        self._price = price
+        self._held = b""  # whole events, or a whole body, read before the head was sent
+        self._first = b""
+        self._last = b""
+        headers = message.headers
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_stream = kind == "text/event-stream" and message.code < 400
+        self._reads = is_stream or (x.endpoint.is_metered and kind == "application/json")
+        self._inflate = None
+        length = headers.get("content-length")
+        raw = answer_headers(message.raw_headers)
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if self._reads and encoding in _COMPRESSED:
+            self._inflate = zlib.decompressobj(wbits=47)
+            raw = [h for h in raw if h[0].lower() != b"content-encoding"]
+            length = None
+        elif encoding not in ("", "identity"):
+            self._reads = False
+        self.relay = (
+            Relay(x.endpoint.dialect, hides_usage=hides_usage)
+            if is_stream and self._reads
+            else None
+        )
+        self.head = Head(
+            status=message.code,
+            headers=raw,
+            content_type=kind.encode(),
+            length=int(length) if length is not None and self.relay is None else None,
+            is_stream=is_stream,
+        )
+        if message.code == 101:
+            x.intake.tunnel(conn)
+        if x.method == "HEAD" or message.code in (204, 304):
+            self._reads = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body is here already (``look`` took it)."""
+        return self._conn is None
+
+    @property
+    def whole(self) -> bytes:
+        """The body, where ``is_whole``."""
+        return self._held
+
+    def replace(self, body: bytes) -> None:
+        """Put another body in the place of a whole one."""
+        self._held = body
+        self.head.length = len(body)
+
+    async def look(self) -> None:
+        """Read what must be known before the head can be sent.
+
+        Of a stream that is its first event, which may be an error in a 200;
+        of a small JSON answer all of it.
+        """
+        conn = self._conn
+        assert conn is not None
+        if self.relay is not None:
+            while not self.relay.events and (data := await conn.receive_some()):
+                self._held += self._meter_stream(data)
+            if not self.relay.events:
+                self._held += self.relay.end()
+                self.relay.check()
+        elif self._reads or self.head.status >= 400:
+            parts, size = [], 0
+            while size <= WHOLE and (data := await conn.receive_some()):
+                data = self._inflated(data)
+                parts.append(data)
+                size += len(data)
+            conn.has_content = True
+            self._x.first_byte_at = self._x.first_byte_at or conn.touched
+            self._held = b"".join(parts)
+            if size <= WHOLE:
+                self._read_whole()
+        else:
+            conn.has_content = True
+
+    def _read_whole(self) -> None:
+        self.head.length = len(self._held)
+        if self._reads:
+            self._meter_body(self._held)
+        self.close()
+
+    def _meter_body(self, body: bytes) -> None:
+        usage, finish = usage_of_body(body)
+        self._x.usage = usage or self._x.usage
+        self._x.finish = finish
+        self._price(self._x)
+
+    def _meter_stream(self, data: bytes) -> bytes:
+        relay, conn, x = self.relay, self._conn, self._x
+        assert relay is not None
+        assert conn is not None
+        before = x.events
+        out = relay.feed(self._inflated(data))
+        x.events = relay.events
+        if relay.events != before:
+            conn.touched = conn.now()
+            if not conn.has_content and relay.has_content:
+                conn.has_content = True
+                x.first_byte_at = conn.touched
+        return out
+
+    def _inflated(self, data: bytes) -> bytes:
+        if self._inflate is None:
+            return data
+        try:
+            out = self._inflate.decompress(data, MAX_EXPANSION)
+        except zlib.error as exc:
+            raise UpstreamProtocol("the upstream's compressed answer cannot be read") from exc
+        if self._inflate.unconsumed_tail:
+            raise UpstreamProtocol("the upstream's compressed answer expands beyond reason")
+        return out
+
+    async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
+        """Hand the whole body to ``write`` as it comes."""
+        held, self._held = self._held, b""
+        if held and not write(held):
+            await drain()
+        conn = self._conn
+        if conn is None:
+            return
+        if self.relay is not None:
+            await self._pump_stream(conn, write, drain)
+        elif self._reads:
+            self._first = held[:EDGE]
+            await conn.pump(self._metered(write), drain)
+            self._meter_body(self._first + self._last)
+        else:
+            conn.has_content = True
+            await conn.pump(self._touching(conn, write), drain)
+        self.close()
+
+    async def _pump_stream(
+        self, conn: Connection, write: Write, drain: Callable[[], Awaitable[None]]
+    ) -> None:
+        relay = self.relay
+        assert relay is not None
+        meter = self._meter_stream
+
+        def sink(data: bytes) -> bool:
+            out = meter(data)
+            return write(out) if out else True
+
+        try:
+            await conn.pump(sink, drain)
+            if rest := relay.end():
+                write(rest)
+                self._x.events = relay.events
+            relay.check()
+        finally:
+            self._x.is_torn = relay.is_mid_event
+            self._x.sequence = relay.sequence_number
+            self._x.usage = relay.usage or self._x.usage
+            self._x.finish = "error" if relay.error is not None else relay.finish
+            self._price(self._x)
+
+    def _metered(self, write: Write) -> Write:
+        conn = self._conn
+        assert conn is not None
+
+        def sink(data: bytes) -> bool:
+            data = self._inflated(data)
+            conn.touched = conn.now()
+            self._last = (self._last + data)[-EDGE:]
+            return write(data)
+
+        return sink
+
+    def _touching(self, conn: Connection, write: Write) -> Write:
+        x = self._x
+
+        def sink(data: bytes) -> bool:
+            conn.touched = conn.now()
+            if not x.first_byte_at:
+                x.first_byte_at = conn.touched
+            return write(data)
+
+        return sink
+
+    def close(self) -> None:
+        """Give the connection back, or drop it if the answer is not over."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            self._pool.release(conn)
