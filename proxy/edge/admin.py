@@ -1,0 +1,101 @@
+"""The admin listener: health, readiness, status and metrics.
+
+``/healthz`` says that the process lives; ``/readyz`` that it may be sent
+requests, which depends on nothing outside the process: a sidecar whose
+upstream is down must still answer, if only with a clear error.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from proxy.observe.metrics import Metrics
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LOOPBACK: Final = ("127.0.0.1", "::1", "")
+
+
+class Admin:
+    """The handlers.  ``status`` gives the dependencies as a JSON object.
+
+    ``token`` opens everything; without one ``/status`` is for loopback only.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        status: Callable[[], dict[str, Any]],
+        is_ready: Callable[[], bool],
+        reload: Callable[[], Awaitable[list[str]]],
+        token: str,
+    ) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(metrics)
+        self._status = status
+        self._is_ready = is_ready
+        self._reload = reload
+        self.token = token
+
+    def application(self) -> web.Application:
+        """The routes, ready for a runner."""
+        app = web.Application(middlewares=[_errors])
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status_page)
+        app.router.add_post("/api/reload", self._reload_now)
+        return app
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        if self._is_ready():
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="draining\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        return web.Response(body=encode(self._registry), headers={"content-type": kind})
+
+    async def _status_page(self, request: web.Request) -> web.Response:
+        if not self._has_token(request) and (self.token or request.remote not in _LOOPBACK):
+            return _refusal(401, "send the admin token as `Authorization: Bearer TOKEN`")
+        return web.Response(body=orjson.dumps(self._status()), content_type="application/json")
+
+    async def _reload_now(self, request: web.Request) -> web.Response:
+        if not self.token:
+            return _refusal(403, "set admin.token in the configuration to use the admin API")
+        if not self._has_token(request):
+            return _refusal(401, "send the admin token as `Authorization: Bearer TOKEN`")
+        problems = await self._reload()
+        body = orjson.dumps({"reloaded": not problems, "problems": problems})
+        return web.Response(
+            status=422 if problems else 200, body=body, content_type="application/json"
+        )
+
+    def _has_token(self, request: web.Request) -> bool:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        return bool(self.token) and hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return web.Response(
+        status=status, body=orjson.dumps({"error": error}), content_type="application/json"
+    )
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as exc:
+        return _refusal(exc.status, f"{request.method} {request.path[:200]}: {exc.reason}")

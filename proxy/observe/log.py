@@ -1,0 +1,73 @@
+"""One JSON line a request: what happened, never what was said.
+
+A line is built from the fields named here and no others, so that text, keys
+and originals cannot reach it by accident; ``user`` is written as a hash.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import orjson
+
+from proxy.core.errors import ProxyError
+from proxy.core.exchange import End, Exchange
+
+
+class RequestLog(Protocol):
+    """Where lines go.  Must not block: a slow reader loses lines, counted."""
+
+    def write(self, line: bytes) -> None:
+        """Take one line, its line break included."""
+        ...
+
+
+def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
+    """The log line of an exchange that ended at ``now`` (times in ms)."""
+    started = x.started
+    line: dict[str, Any] = {
+        "time": round(wall, 3),
+        "id": x.id,
+        "tenant": x.tenant or None,
+        "key": x.key_name or None,
+        "user": hash_of(x.user) if x.user else None,
+        "method": x.method,
+        "endpoint": x.endpoint.name,
+        "route": x.route or None,
+        "target": x.target.name if x.target is not None else None,
+        "model": x.model[:200] or None,
+        "upstream_model": x.target.model or None if x.target is not None else None,
+        "stream": x.stream,
+        "status": x.status,
+        "end": end.kind,
+        "attempts": x.attempts,
+        "duration_ms": round((now - started) * 1000, 2),
+        "upstream_ms": round(x.upstream_s * 1000, 2),
+        "ttft_ms": round((x.first_byte_at - started) * 1000, 2) if x.first_byte_at else None,
+        "events": x.events,
+        "bytes": x.sent_bytes,
+    }
+    if x.usage is not None:
+        line["tokens_in"] = x.usage.prompt
+        line["tokens_out"] = x.usage.completion
+        line["tokens_cached"] = x.usage.cached
+    if x.cost_nanos is not None:
+        line["cost_usd"] = x.cost_nanos / 1e9
+    if x.finish:
+        line["finish"] = x.finish
+    if isinstance(end.error, ProxyError):
+        line["error"] = end.error.code or end.error.type
+        line["fault"] = end.error.fault
+    elif end.error is not None and end.kind == "refused":
+        line["error"] = type(end.error).__name__
+    if x.tags:
+        line["tags"] = dict(x.tags)
+    if x.notes:
+        line["notes"] = x.notes
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def hash_of(user: str) -> str:
+    """A short stand-in for a user, the same for the same user."""
+    return blake2b(user.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

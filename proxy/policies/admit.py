@@ -1,0 +1,52 @@
+"""Cheap refusals, before a key is looked at or a body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.core.errors import Draining, MethodNotAllowed, Overloaded, UnknownUrl
+from proxy.core.exchange import End, Exchange
+from proxy.core.policy import Answer, Policy
+
+
+class Room:
+    """How many exchanges this process serves now; outlives a reload."""
+
+    __slots__ = ("in_flight", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_flight = 0
+
+
+class AdmitPolicy(Policy):
+    """Protects the process: room, drain, and paths that do not exist."""
+
+    name = "admit"
+
+    def __init__(self, room: Room, is_draining: Callable[[], bool]) -> None:
+        self._room = room
+        self._is_draining = is_draining
+
+    async def on_request(self, x: Exchange) -> Answer | None:
+        """Take a place in the room, or refuse."""
+        room = self._room
+        room.in_flight += 1
+        if room.in_flight > room.limit:
+            raise Overloaded(
+                f"this process serves {room.limit} requests at once and is full", retry_after=1
+            )
+        if self._is_draining():
+            raise Draining("this process is shutting down; try again", retry_after=1)
+        endpoint = x.endpoint
+        if not endpoint.methods:
+            raise UnknownUrl(f"no such path: {x.method} {x.path[:200]}")
+        if x.method not in endpoint.methods:
+            allowed = ", ".join(sorted(endpoint.methods))
+            x.answer_headers.append((b"allow", allowed.encode()))
+            raise MethodNotAllowed(f"{x.path[:200]} takes {allowed}")
+        return None
+
+    def on_end(self, x: Exchange, end: End) -> None:
+        """Give the place back, after the last byte."""
+        self._room.in_flight -= 1

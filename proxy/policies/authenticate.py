@@ -1,0 +1,107 @@
+"""Whose request is this, and may they use this path?
+
+Keys are looked up by their sha256 digest, and the digests found are compared
+in constant time; the keys themselves are never kept.  A tenant comes from a
+key alone, never from a header that the client may set.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import Final
+
+from proxy.core.errors import PathNotAllowed, Unauthenticated
+from proxy.core.exchange import Exchange
+from proxy.core.policy import Answer, Policy
+from proxy.core.ports import Clock
+
+_SUBPROTOCOL_KEY: Final = "openai-insecure-api-key."
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a tenant.  ``expires`` is the first day (UTC) it is refused."""
+
+    tenant: str
+    digest: bytes
+    name: str = ""
+    expires: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What authentication knows of a tenant.  ``may_use`` judges paths."""
+
+    tenant: str
+    may_use: Callable[[Exchange], bool]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class AuthenticatePolicy(Policy):
+    """Sets ``x.tenant`` or refuses."""
+
+    name = "authenticate"
+
+    def __init__(
+        self,
+        callers: Mapping[str, Caller],
+        keys: tuple[Key, ...],
+        anonymous: str | None,
+        clock: Clock,
+    ) -> None:
+        self._callers = callers
+        self._keys = {key.digest: key for key in keys}
+        self._anonymous = anonymous
+        self._clock = clock
+
+    async def on_request(self, x: Exchange) -> Answer | None:
+        """Find the tenant; 401 and 403 name the reason, never the key."""
+        caller = self._callers[self._tenant(x)]
+        x.tenant = caller.tenant
+        x.tags = caller.tags
+        if not caller.may_use(x):
+            raise PathNotAllowed(
+                f"tenant {caller.tenant!r} may not use {x.path[:200]}; "
+                "its `paths` in the configuration decide"
+            )
+        return None
+
+    def _tenant(self, x: Exchange) -> str:
+        secret = credential(x.headers)
+        if secret:
+            digest = sha256(secret.encode("utf-8", "surrogateescape")).digest()
+            key = self._keys.get(digest)
+            if key is not None and hmac.compare_digest(key.digest, digest):
+                x.key_name = key.name
+                if key.expires is not None and self._today() >= key.expires:
+                    raise Unauthenticated(f"this key expired on {key.expires.isoformat()}")
+                return key.tenant
+        if self._anonymous is not None:
+            # An application that was only repointed still sends the key it
+            # had; where anyone is served, that is no reason to refuse it.
+            return self._anonymous
+        if not secret:
+            raise Unauthenticated("no key was sent; send one as `Authorization: Bearer KEY`")
+        raise Unauthenticated("the key is not one of this proxy's")
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock.wall(), UTC).date()
+
+
+def credential(headers: Mapping[str, str]) -> str:
+    """The key a client sent, wherever its SDK puts it; empty if nowhere."""
+    bearer = headers.get("authorization")
+    if bearer is not None:
+        scheme, _, secret = bearer.partition(" ")
+        return secret.strip() if scheme.lower() == "bearer" else ""
+    for name in ("api-key", "x-api-key"):
+        if secret := headers.get(name, ""):
+            return secret.strip()
+    for offered in headers.get("sec-websocket-protocol", "").split(","):
+        if offered.strip().startswith(_SUBPROTOCOL_KEY):
+            return offered.strip()[len(_SUBPROTOCOL_KEY) :]
+    return ""

@@ -1,0 +1,62 @@
+"""Choose the route and its targets; the choice itself is ``rules.planner``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.core.exchange import Exchange
+from proxy.core.policy import Answer, Policy
+from proxy.rules.globs import GlobSet
+from proxy.rules.planner import Facts, RouteTable, plan
+from proxy.wire.body import estimate_tokens, facts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a tenant bounds its routing: models and regions.
+
+    ``None`` is no bound.
+    """
+
+    models: GlobSet | None = None
+    regions: frozenset[str] | None = None
+
+
+class RoutePolicy(Policy):
+    """Sets ``x.plan``."""
+
+    name = "route"
+
+    def __init__(self, table: RouteTable, scopes: Mapping[str, Scope]) -> None:
+        self._table = table
+        self._scopes = scopes
+
+    async def on_request(self, x: Exchange) -> Answer | None:
+        """Plan; 403 and 404 say which models there are."""
+        x.plan = plan(self._table, facts_for(x, self._scopes[x.tenant], self._table))
+        return None
+
+
+def facts_for(x: Exchange, scope: Scope, table: RouteTable) -> Facts:
+    """What the planner may know of ``x``; costly facts only if a rule asks."""
+    has_tools = has_images = False
+    tokens = 0
+    if x.body is not None and table.reads_body:
+        has_tools, has_images, _ = facts_of(x.body)
+        tokens = estimate_tokens(x.body)
+    return Facts(
+        model=x.model,
+        path=x.path,
+        tenant=x.tenant,
+        tags=x.tags,
+        headers=x.headers,
+        user=x.user,
+        input_tokens=tokens,
+        stream=x.stream,
+        has_tools=has_tools,
+        has_images=has_images,
+        regions=scope.regions,
+        models=scope.models,
+        split_seed=x.id,
+    )
