@@ -1,0 +1,207 @@
+"""The command: ``sidestream serve | check | schema | keys | mock``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from proxy import __version__
+from proxy.config.available import unavailable
+from proxy.config.document import json_schema, reference
+from proxy.config.load import Loaded, load
+from proxy.config.nodes import ConfigError
+from proxy.config.schema import Address
+from proxy.mock import start_mock
+from proxy.serve import CannotListen, Place, Worker
+from proxy.workers import Supervisor, worker_command
+
+log = logging.getLogger("sidestream")
+
+HINT = """
+Sidestream serves {url} . Try it:
+
+  curl {url}/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "mock", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{url}", api_key="any")
+  print(client.responses.create(model="mock", input="Hello").output_text)
+
+Metrics: {admin}/metrics   Status: {admin}/status   Stop: Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 it is not so, 2 wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    logging.basicConfig(  # noqa: TID251 - here, once
+        level=os.environ.get("SIDESTREAM_LOG_LEVEL", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    # Its messages quote what it could not parse.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    command: Callable[[argparse.Namespace, list[str]], int] = options.run
+    try:
+        return command(options, given)
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    except CannotListen as exc:
+        print(f"sidestream: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="sidestream", description="An OpenAI-wire sidecar proxy.")
+    top.add_argument("--version", action="version", version=f"sidestream {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve the data plane and the admin listener")
+    serve.set_defaults(run=_serve)
+    check = commands.add_parser("check", help="say all that is wrong with a configuration")
+    check.set_defaults(run=_check)
+    for one in (serve, check):
+        one.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
+                         help="YAML; without one an embedded default serves on loopback "
+                         "(also SIDESTREAM_CONFIG)")  # fmt: skip
+        one.add_argument("--allow-unavailable", action="store_true",
+                         help="warn of settings this version does not act on")  # fmt: skip
+    serve.add_argument("--with-mock", action="store_true",
+                       help="start the bundled mock upstream and send requests to it")  # fmt: skip
+    serve.add_argument("--worker-admin", type=Address.parse, help=argparse.SUPPRESS)
+    schema = commands.add_parser("schema", help="print the JSON Schema of the configuration")
+    schema.add_argument("--reference", action="store_true", help="print the manual instead")
+    schema.set_defaults(run=_schema)
+    keys = commands.add_parser("keys", help="make a key for a tenant")
+    keys.add_argument("action", choices=["new", "digest"],
+                      help="new: make one; digest: of a key on standard input")  # fmt: skip
+    keys.set_defaults(run=_keys)
+    mock = commands.add_parser("mock", help="serve the bundled mock upstream")
+    mock.add_argument("--listen", type=Address.parse, default=Address.parse("127.0.0.1:8402"))
+    mock.set_defaults(run=_mock)
+    return top
+
+
+def _default_config() -> Path | None:
+    named = os.environ.get("SIDESTREAM_CONFIG")
+    return Path(named) if named else None
+
+
+def _serve(options: argparse.Namespace, given: list[str]) -> int:
+    environment = dict(os.environ)
+    if options.with_mock and options.worker_admin is None:
+        return uvloop.run(_serve_with_mock(options, environment))
+    loaded = _load(options, environment)
+    if loaded.settings.workers > 1 and options.worker_admin is None:
+        return _supervise(loaded, given)
+    return uvloop.run(_work(options, loaded, environment))
+
+
+def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
+    loaded = load(options.config, environment)
+    missing = unavailable(loaded.settings)
+    if missing and not options.allow_unavailable:
+        raise ConfigError(missing)
+    for problem in missing:
+        log.warning("%s", problem)
+    return loaded
+
+
+async def _serve_with_mock(options: argparse.Namespace, environment: dict[str, str]) -> int:
+    async with AsyncExitStack() as stack:
+        mock, port = await start_mock("127.0.0.1", 0)
+        stack.push_async_callback(mock.cleanup)
+        environment["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
+        loaded = _load(options, environment)
+        settings = loaded.settings
+        hint = HINT.format(
+            url=f"http://{settings.listen}/v1", admin=f"http://{settings.admin.listen}"
+        )
+        return await _work(options, loaded, environment, hint)
+
+
+async def _work(
+    options: argparse.Namespace, loaded: Loaded, environment: Mapping[str, str], hint: str = ""
+) -> int:
+    settings = loaded.settings
+    shared = options.worker_admin is not None
+    place = Place(options.worker_admin or settings.admin.listen, is_shared=shared)
+    worker = Worker(
+        loaded, lambda: _load(options, environment), place, loop=asyncio.get_running_loop()
+    )
+
+    def ready() -> None:
+        log.info("serving %s, admin %s", settings.listen, place.admin)
+        if hint:
+            print(hint, file=sys.stderr, flush=True)
+
+    await worker.run(ready)
+    return 0
+
+
+def _supervise(loaded: Loaded, given: list[str]) -> int:
+    settings = loaded.settings
+    address = settings.admin.listen
+    token = settings.admin.token.reveal() if settings.admin.token else ""
+    with tempfile.TemporaryDirectory(prefix="sidestream-") as folder:
+        supervisor = Supervisor(settings.workers, worker_command(given), Path(folder), token)
+        return asyncio.run(supervisor.run(address.host, address.port))
+
+
+def _check(options: argparse.Namespace, given: list[str]) -> int:
+    _load(options, os.environ)
+    print(f"{options.config or 'the embedded default'}: good")
+    return 0
+
+
+def _schema(options: argparse.Namespace, given: list[str]) -> int:
+    if options.reference:
+        sys.stdout.write(reference())
+    else:
+        sys.stdout.buffer.write(
+            orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
+    return 0
+
+
+def _keys(options: argparse.Namespace, given: list[str]) -> int:
+    is_new = options.action == "new"
+    key = f"sk-ss-{secrets.token_urlsafe(32)}" if is_new else sys.stdin.readline().strip()
+    if is_new:
+        print(f"key (give it to the client, it is not kept): {key}")
+    print(f"sha256: {sha256(key.encode()).hexdigest()}")
+    return 0
+
+
+def _mock(options: argparse.Namespace, given: list[str]) -> int:
+    async def run() -> int:
+        mock, port = await start_mock(options.listen.host, options.listen.port)
+        print(
+            f"mock upstream on http://{options.listen.host}:{port}/v1", file=sys.stderr, flush=True
+        )
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await mock.cleanup()
+        return 0
+
+    return uvloop.run(run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

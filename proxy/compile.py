@@ -1,0 +1,157 @@
+"""Settings as the tables that requests meet: plain values for the engines.
+
+Part of the composition: the policies and the rules know no schema, so what
+they take is made here, once for each configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from proxy.config import schema
+from proxy.config.schema import Settings
+from proxy.core.exchange import Exchange
+from proxy.core.plan import Retry, Target
+from proxy.policies.authenticate import Caller, Key
+from proxy.policies.route import Scope
+from proxy.rules.globs import GlobSet
+from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
+from proxy.rules.prices import Price
+from proxy.upstream.connection import Deadlines
+from proxy.upstream.fleet import Spec, Tls
+from proxy.upstream.providers import PROVIDERS
+from proxy.wire.endpoints import path_filter
+
+ANONYMOUS = "anonymous"
+"""The tenant where the configuration names none."""
+
+
+def route_table(settings: Settings) -> RouteTable:
+    """All routes, compiled."""
+    rules = tuple(_rule(route) for route in settings.routes)
+    regions = {name: upstream.region for name, upstream in settings.upstreams.items()}
+    return RouteTable.of(rules, regions)
+
+
+def _rule(route: schema.Route) -> RouteRule:
+    match = route.match
+    bound = match.input_tokens
+    return RouteRule(
+        name=route.name,
+        match=Match(
+            model=GlobSet(match.model) if match.model else None,
+            path=GlobSet(match.path) if match.path else None,
+            tenant=GlobSet(match.tenant) if match.tenant else None,
+            tags=tuple((name, GlobSet((glob,))) for name, glob in match.tags.items()),
+            headers=tuple((name, GlobSet((glob,))) for name, glob in match.headers.items()),
+            input_tokens=(bound.sign, bound.value) if bound is not None else None,
+            stream=match.stream,
+            tools=match.tools,
+            images=match.images,
+        ),
+        targets=tuple((_target(t), float(t.weight)) for t in route.targets),
+        fallback=tuple(_target(t) for t in route.fallback),
+        split_by=tuple(route.split_by.split("+")),
+        retry=Retry(route.retry.attempts, frozenset(route.retry.on), route.retry.budget),
+    )
+
+
+def _target(target: schema.Target) -> Target:
+    return Target(target.shown, target.upstream, target.model)
+
+
+def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], str | None]:
+    """Tenants, their keys, and which of them is anonymous."""
+    callers = {
+        name: Caller(name, _path_judge(tenant.paths), tenant.tags)
+        for name, tenant in settings.tenants.items()
+    }
+    anonymous = next((n for n, t in settings.tenants.items() if t.anonymous), None)
+    if not settings.tenants:
+        callers[ANONYMOUS] = Caller(ANONYMOUS, _path_judge(()))
+        anonymous = ANONYMOUS
+    keys = tuple(
+        Key(name, key.digest, key.name, key.expires)
+        for name, tenant in settings.tenants.items()
+        for key in tenant.keys
+        if key.digest
+    )
+    return callers, keys, anonymous
+
+
+def _path_judge(paths: tuple[str, ...]) -> Callable[[Exchange], bool]:
+    if not paths:
+        return lambda x: not x.endpoint.opt_in
+    pattern = path_filter(paths)
+    return lambda x: pattern.fullmatch(x.path) is not None
+
+
+def scopes_of(settings: Settings) -> Mapping[str, Scope]:
+    """What bounds each tenant's routing."""
+    scopes = {
+        name: Scope(
+            GlobSet(tenant.models) if tenant.models else None,
+            frozenset(tenant.regions) if tenant.regions else None,
+        )
+        for name, tenant in settings.tenants.items()
+    }
+    return scopes or {ANONYMOUS: Scope()}
+
+
+def catalog_of(settings: Settings, table: RouteTable) -> dict[str, tuple[str, ...]]:
+    """What ``/v1/models`` lists for each tenant."""
+    catalog = {}
+    for name, scope in scopes_of(settings).items():
+        names = names_for(table, scope.models)
+        if names or scope.models is not None:
+            catalog[name] = tuple(names)
+    return catalog
+
+
+def specs_of(settings: Settings) -> dict[str, Spec]:
+    """Upstreams in plain values."""
+    return {name: _spec(name, upstream) for name, upstream in settings.upstreams.items()}
+
+
+def _spec(name: str, upstream: schema.Upstream) -> Spec:
+    provider = replace(PROVIDERS[upstream.kind], api_version=upstream.api_version)
+    urls = upstream.endpoints or (upstream.base_url or provider.base_url,)
+    headers = [*upstream.headers.items()]
+    if upstream.organization:
+        headers.append(("openai-organization", upstream.organization))
+    if upstream.project:
+        headers.append(("openai-project", upstream.project))
+    times = upstream.timeouts
+    return Spec(
+        name=name,
+        provider=provider,
+        urls=urls,
+        key=upstream.api_key.reveal(),
+        headers=tuple(headers),
+        deadlines=Deadlines(times.first_token, times.idle, times.total),
+        connect_s=times.connect,
+        asks_usage=provider.asks_usage if upstream.ask_usage is None else upstream.ask_usage,
+        passthrough=upstream.passthrough,
+        region=upstream.region,
+        max_connections=upstream.max_connections,
+        tls=_tls(upstream.tls),
+    )
+
+
+def _tls(tls: schema.Tls | None) -> Tls | None:
+    return Tls(ca=tls.ca, cert=tls.cert, key=tls.key, verify=tls.verify) if tls else None
+
+
+def prices_of(settings: Settings) -> dict[str, Price]:
+    """Prices that the configuration sets."""
+    return {
+        glob: Price(
+            input=price.input,
+            output=price.output,
+            cached=price.cached,
+            audio_in=price.audio_input,
+            audio_out=price.audio_output,
+        )
+        for glob, price in settings.prices.items()
+    }

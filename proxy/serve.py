@@ -1,0 +1,211 @@
+"""One worker: its listeners, its timers, its signals, and how it ends.
+
+The listeners are ours and not ``web.run_app``'s, because the order of leaving
+matters: readiness fails first, then listening stops, then open streams get
+their time, and only then are they cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from proxy.app import App
+from proxy.config.load import Loaded
+from proxy.config.schema import Address
+from proxy.edge.admin import Admin
+from proxy.edge.connection import ClientServer
+from proxy.edge.lines import LineWriter
+from proxy.edge.server import DataPlane, SystemClock
+from proxy.observe.metrics import Metrics
+from proxy.policies.admit import Room
+from proxy.reload import Reloader
+from proxy.wire.endpoints import find
+
+log = logging.getLogger("sidestream")
+
+SWEEP_S: Final = 0.25
+"""Seconds between two looks at deadlines; time-outs are that exact."""
+
+WATCH_S: Final = 2.0
+"""Seconds between two looks at the configuration's files."""
+
+BACKLOG: Final = 4096
+
+
+class CannotListen(Exception):
+    """An address could not be bound; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker listens: its own admin address, and whether it shares."""
+
+    admin: Address
+    is_shared: bool = False
+
+
+class Worker:
+    """Everything that one process runs."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        load: Callable[[], Loaded],
+        place: Place,
+        *,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        settings = loaded.settings
+        self._loop = loop
+        self._place = place
+        self._drain = settings.drain
+        self._listen = settings.listen
+        clock = SystemClock()
+        self.metrics = Metrics()
+        self.room = Room(settings.process.max_in_flight)
+        self.lines = None if settings.log.requests == "off" else LineWriter(loop, 1)
+        self._is_ready = False
+        self._is_leaving = False
+        self._is_forced = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.app = App(
+            loop=loop,
+            clock=clock,
+            metrics=self.metrics,
+            room=self.room,
+            log=self.lines,
+            is_draining=lambda: self._is_leaving,
+        )
+        self.plane = DataPlane(self.app.generation(settings), find, clock)
+        process = settings.process
+        self.clients = ClientServer(
+            self.plane.handle,
+            max_connections=process.max_connections,
+            max_header=process.max_header,
+            header_s=process.header_timeout,
+            body_s=process.body_timeout,
+            idle_s=process.idle_timeout,
+        )
+        self.reloader = Reloader(loaded, load, self._swap, self.metrics)
+        self._admin = Admin(
+            self.metrics,
+            self.app.status,
+            lambda: self._is_ready,
+            self.reloader.reload,
+            settings.admin.token.reveal() if settings.admin.token else "",
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self.metrics.watch(self.app.gauges)
+
+    def _swap(self, loaded: Loaded) -> None:
+        """Put a new configuration in force for requests that come from now on."""
+        self.plane.current = self.app.generation(loaded.settings)
+        self.room.limit = loaded.settings.process.max_in_flight
+        self.clients.max_connections = loaded.settings.process.max_connections
+        token = loaded.settings.admin.token
+        self._admin.token = token.reveal() if token else ""
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until a signal says to leave, then leave in order."""
+        runner = web.AppRunner(self._admin.application(), access_log=None, handle_signals=False)
+        await runner.setup()
+        server = None
+        try:
+            with _bound(self._place.admin):
+                await _site(runner, self._place.admin).start()
+            with _bound(self._listen):
+                server = await self._start_listening()
+            self._tick()
+            self._on_signals()
+            self._is_ready = True
+            ready()
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self.reloader.watch(WATCH_S))
+                await self._stopping.wait()
+                watch.cancel()
+            await self._leave(server)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if server is not None:
+                server.close()
+            await self.clients.shutdown(0.1)
+            self.app.close()
+            await runner.cleanup()
+            if self.lines is not None:
+                self.lines.close()
+
+    async def _start_listening(self) -> asyncio.Server:
+        address = self._listen
+        if address.path:
+            return await self._loop.create_unix_server(self.clients, address.path, backlog=BACKLOG)
+        return await self._loop.create_server(
+            self.clients,
+            address.host,
+            address.port,
+            backlog=BACKLOG,
+            reuse_port=self._place.is_shared or None,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port of the data plane, for listeners that asked for any."""
+        return self._listen.port
+
+    def _tick(self) -> None:
+        self.app.sweep()
+        self.clients.sweep(self._loop.time())
+        self._timer = self._loop.call_later(SWEEP_S, self._tick)
+
+    def _on_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+        self._loop.add_signal_handler(signal.SIGHUP, self.reloader.soon)
+
+    def stop(self) -> None:
+        """Begin to leave; a second call leaves at once."""
+        if self._stopping.is_set():
+            self._is_forced.set()
+        self._is_ready = False
+        self._stopping.set()
+
+    async def _leave(self, server: asyncio.Server) -> None:
+        """Not ready; wait; stop listening; let streams end; cut what is left."""
+        await self._pause(self._drain.delay)
+        server.close()
+        self._is_leaving = True
+        # Idle connections close now, busy ones after their answer.
+        self.clients.pre_shutdown()
+        until = self._loop.time() + self._drain.grace
+        while self.room.in_flight and self._loop.time() < until and not self._is_forced.is_set():
+            await self._pause(0.05)
+        if self.room.in_flight:
+            log.warning("cut %d requests that did not end in time", self.room.in_flight)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_forced.wait(), seconds)
+
+
+def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
+    if address.path:
+        return web.UnixSite(runner, address.path)
+    return web.TCPSite(runner, address.host, address.port)
+
+
+@contextlib.contextmanager
+def _bound(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, socket.gaierror) as exc:
+        reason = exc.strerror or "the name does not resolve"
+        raise CannotListen(f"cannot listen on {address}: {reason}") from exc

@@ -1,0 +1,184 @@
+"""Several processes on one port, and one that looks after them.
+
+Workers share the port by SO_REUSEPORT and nothing else.  The parent serves
+the admin address: it asks each worker over a unix socket of its own and adds
+up what they say.  A worker that dies is started again, with a growing pause
+if it dies at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from aiohttp import web
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+log = logging.getLogger("sidestream.workers")
+
+MAX_PAUSE: Final = 10.0
+"""Seconds before a worker that keeps dying is tried again."""
+
+HEALTHY_S: Final = 5.0
+"""A worker that lived this long did not die at once."""
+
+
+class Supervisor:
+    """Starts ``count`` workers with ``command`` and keeps them running.
+
+    ``command(i, path)`` is the argument vector of worker ``i``, whose admin
+    listener is the unix socket ``path``.
+    """
+
+    def __init__(
+        self, count: int, command: Callable[[int, Path], list[str]], folder: Path, token: str
+    ) -> None:
+        self._command = command
+        self._sockets = [folder / f"worker-{i}.sock" for i in range(count)]
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._is_leaving = asyncio.Event()
+        self._token = token
+        self.restarts = 0
+
+    async def run(self, host: str, port: int) -> int:
+        """Serve until a signal; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
+        runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            async with asyncio.TaskGroup() as group:
+                for i in range(len(self._sockets)):
+                    group.create_task(self._keep(i))
+        finally:
+            await runner.cleanup()
+        return 0
+
+    def _stop(self) -> None:
+        self._is_leaving.set()
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(number)
+
+    async def _keep(self, i: int) -> None:
+        pause = 0.1
+        loop = asyncio.get_running_loop()
+        while not self._is_leaving.is_set():
+            started = loop.time()
+            process = await asyncio.create_subprocess_exec(*self._command(i, self._sockets[i]))
+            self._processes[i] = process
+            code = await process.wait()
+            if self._is_leaving.is_set():
+                return
+            self.restarts += 1
+            pause = 0.1 if loop.time() - started > HEALTHY_S else min(pause * 2, MAX_PAUSE)
+            log.error("worker %d ended with %d; starting it again in %.1f s", i, code, pause)
+            try:
+                await asyncio.wait_for(self._is_leaving.wait(), pause)
+            except TimeoutError:
+                continue
+
+    def _application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status)
+        app.router.add_post("/api/reload", self._reload)
+        return app
+
+    async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
+        """Every worker's status and body; 503 for one that does not answer."""
+        headers = {"authorization": request.headers.get("authorization", "")}
+
+        async def one(place: Path) -> tuple[int, bytes]:
+            connector = aiohttp.UnixConnector(str(place))
+            limit = aiohttp.ClientTimeout(total=2)
+            try:
+                async with (
+                    aiohttp.ClientSession(connector=connector, timeout=limit) as session,
+                    session.request(method, f"http://worker{path}", headers=headers) as answer,
+                ):
+                    return answer.status, await answer.read()
+            except (OSError, aiohttp.ClientError, TimeoutError):
+                return 503, b""
+
+        return await asyncio.gather(*(one(place) for place in self._sockets))
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        answers = await self._ask("GET", "/readyz", request)
+        is_ready = not self._is_leaving.is_set() and any(status == 200 for status, _ in answers)
+        return web.Response(status=200 if is_ready else 503, text="ready\n" if is_ready else "no\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        answers = await self._ask("GET", "/metrics", request)
+        body = add_up([data.decode() for status, data in answers if status == 200])
+        return web.Response(text=body, content_type="text/plain")
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return await self._each("GET", "/status", request)
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        return await self._each("POST", "/api/reload", request)
+
+    async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
+        answers = await self._ask(method, path, request)
+        worst = max(status for status, _ in answers)
+        if worst in (401, 403):
+            return web.Response(status=worst, body=answers[0][1], content_type="application/json")
+        body: dict[str, Any] = {
+            "workers": [orjson.loads(data) if data else None for _, data in answers],
+            "restarts": self.restarts,
+        }
+        return web.Response(status=worst, body=orjson.dumps(body), content_type="application/json")
+
+
+def add_up(texts: list[str]) -> str:
+    """One exposition in which samples of the same name and labels are summed."""
+    families: dict[str, Metric] = {}
+    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for text in texts:
+        for family in text_string_to_metric_families(text):
+            families.setdefault(family.name, family)
+            found = sums.setdefault(family.name, {})
+            for sample in family.samples:
+                key = (sample.name, tuple(sorted(sample.labels.items())))
+                found[key] = found.get(key, 0.0) + sample.value
+    lines = []
+    for name, family in families.items():
+        shown = f"{name}_total" if family.type == "counter" else name
+        lines += [f"# HELP {shown} {family.documentation}", f"# TYPE {shown} {family.type}"]
+        for (sample, labels), value in sums[name].items():
+            inner = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels)
+            lines.append(f"{sample}{{{inner}}} {value!r}" if inner else f"{sample} {value!r}")
+    return "\n".join([*lines, ""])
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def worker_command(arguments: list[str]) -> Callable[[int, Path], list[str]]:
+    """How to start a worker: this program again, with the worker's own socket."""
+
+    def command(i: int, path: Path) -> list[str]:
+        return [sys.executable, "-m", "proxy", *arguments, "--worker-admin", f"unix:{path}"]
+
+    return command

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# CPU per request beside bare aiohttp, and beside nginx, vllm-router, sglang-router and LiteLLM where they are installed.
+# The harness stands beside the repository (BENCH, default ../shared/bench); its setup.sh installs the peers.
+#   ROUNDS, SECONDS_EACH, SCENARIOS ("json sse paced"), PEERS as in the harness.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+BENCH=${BENCH:-../shared/bench}
+[ -f "$BENCH/peers.py" ] || { echo "no bench harness at $BENCH; set BENCH" >&2; exit 1; }
+PEERS=${PEERS:-${TMPDIR:-/tmp}/peers}
+export PEERS
+[ -x "$PEERS/base/bin/python" ] && command -v wrk >/dev/null || bash "$BENCH/setup.sh"
+mkdir -p .bench
+here=$PWD
+export PROJECT_CMD="$here/tests/bench/start.sh {port} {up}"
+contenders="project bare"
+command -v nginx >/dev/null && contenders="nginx $contenders"
+[ -x "$PEERS/rust/bin/vllm-router" ] && contenders="$contenders vllm-router sglang-router"
+[ -n "${WITH_LITELLM:-}" ] && [ -x "$PEERS/litellm/bin/litellm" ] && contenders="$contenders litellm"
+contenders=${CONTENDERS:-$contenders}
+for scenario in ${SCENARIOS:-json sse paced}; do
+  conns=32
+  [ "$scenario" = paced ] && conns=${PACED_CONNS:-200}
+  "$PEERS/base/bin/python" "$BENCH/peers.py" --scenario "$scenario" --rounds "${ROUNDS:-3}" \
+    --seconds "${SECONDS_EACH:-4}" --conns "$conns" $contenders | tee ".bench/$scenario.txt"
+done

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Starts the program for the harness: authentication, routing, usage, metrics and the request log on.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/../.." && pwd)
+port=$1 up=$2
+config=$(mktemp --suffix=.yaml)
+cat > "$config" <<YAML
+version: 1
+listen: 127.0.0.1:$port
+admin: {listen: 127.0.0.1:$((port + 1))}
+upstreams:
+  mock: {kind: generic, base_url: "http://127.0.0.1:$up/v1", api_key: sk-up}
+routes:
+  - {name: chat, match: {model: ["chat", "m-*"]}, targets: [{upstream: mock}]}
+  - {name: everything-else, match: {model: "*"}, targets: [{upstream: mock}]}
+tenants:
+  bench: {keys: [{sha256: $(printf sk-test | sha256sum | cut -d' ' -f1), name: bench}]}
+log: {requests: stdout}
+YAML
+exec "$here/.venv/bin/sidestream" serve --config "$config"
