@@ -72,7 +72,6 @@ class App:
             self._clock,
             self._chance,
             max_body=settings.process.max_body,
-            max_duration=settings.process.max_stream_duration,
         )
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.

@@ -18,7 +18,7 @@ from proxy.policies.route import Scope
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
 from proxy.rules.prices import Price
-from proxy.upstream.connection import Deadlines
+from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
 from proxy.upstream.providers import PROVIDERS
 from proxy.wire.endpoints import path_filter
@@ -111,10 +111,11 @@ def catalog_of(settings: Settings, table: RouteTable) -> dict[str, tuple[str, ..
 
 def specs_of(settings: Settings) -> dict[str, Spec]:
     """Upstreams in plain values."""
-    return {name: _spec(name, upstream) for name, upstream in settings.upstreams.items()}
+    longest = settings.process.max_stream_duration
+    return {name: _spec(name, upstream, longest) for name, upstream in settings.upstreams.items()}
 
 
-def _spec(name: str, upstream: schema.Upstream) -> Spec:
+def _spec(name: str, upstream: schema.Upstream, longest: float) -> Spec:
     provider = replace(PROVIDERS[upstream.kind], api_version=upstream.api_version)
     urls = upstream.endpoints or (upstream.base_url or provider.base_url,)
     headers = [*upstream.headers.items()]
@@ -130,6 +131,7 @@ def _spec(name: str, upstream: schema.Upstream) -> Spec:
         key=upstream.api_key.reveal(),
         headers=tuple(headers),
         deadlines=Deadlines(times.first_token, times.idle, times.total),
+        max_duration=longest,
         connect_s=times.connect,
         asks_usage=provider.asks_usage if upstream.ask_usage is None else upstream.ask_usage,
         passthrough=upstream.passthrough,

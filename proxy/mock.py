@@ -86,7 +86,8 @@ class Mock:
         form = await request.post()
         sound = form.get("file")
         size = len(sound.file.read()) if isinstance(sound, web.FileField) else 0
-        text = f"{size} bytes of sound for {form.get('model')}"
+        model = form.get("model")
+        text = f"{size} bytes of sound for {model if isinstance(model, str) else 'no model'}"
         tokens = {"type": "tokens", "input_tokens": size, "output_tokens": 5,
                   "total_tokens": size + 5}  # fmt: skip
         return _json({"text": text, "usage": tokens})
@@ -122,7 +123,7 @@ def _moderation(body: say.Body) -> say.Body:
     return {"id": "modr-mock", "model": body.get("model"), "results": [result]}
 
 
-def _image(body: say.Body) -> say.Body:
+def _image(_body: say.Body) -> say.Body:
     return {"created": say.CREATED, "data": [{"b64_json": say.PIXEL}]}
 
 

@@ -165,9 +165,9 @@ def add_up(texts: list[str]) -> str:
     for name, family in families.items():
         shown = f"{name}_total" if family.type == "counter" else name
         lines += [f"# HELP {shown} {family.documentation}", f"# TYPE {shown} {family.type}"]
-        for (sample, labels), value in sums[name].items():
+        for (series, labels), value in sums[name].items():
             inner = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels)
-            lines.append(f"{sample}{{{inner}}} {value!r}" if inner else f"{sample} {value!r}")
+            lines.append(f"{series}{{{inner}}} {value!r}" if inner else f"{series} {value!r}")
     return "\n".join([*lines, ""])
 
 
@@ -178,7 +178,7 @@ def _escaped(value: str) -> str:
 def worker_command(arguments: list[str]) -> Callable[[int, Path], list[str]]:
     """How to start a worker: this program again, with the worker's own socket."""
 
-    def command(i: int, path: Path) -> list[str]:
+    def command(_i: int, path: Path) -> list[str]:
         return [sys.executable, "-m", "proxy", *arguments, "--worker-admin", f"unix:{path}"]
 
     return command

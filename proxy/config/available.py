@@ -23,38 +23,33 @@ def unavailable(settings: Settings) -> list[Problem]:
 
 
 def _found(s: Settings) -> Iterator[Problem]:
-    used = set()
     for route in s.routes:
-        for name in ROUTE:
-            if name in route.given and getattr(route, name):
-                yield _not_yet(route, name)
+        yield from _given(route, ROUTE)
         if route.on_exhausted != "error":
             yield _not_yet(route, "on_exhausted")
-        used |= {t.upstream for t in (*route.targets, *route.fallback)}
+    used = {t.upstream for route in s.routes for t in (*route.targets, *route.fallback)}
     for name, upstream in s.upstreams.items():
-        if name not in used:
-            continue
-        for setting in UPSTREAM:
-            if setting in upstream.given and getattr(upstream, setting):
-                yield _not_yet(upstream, setting)
-        if upstream.balance != "round_robin":
-            yield _not_yet(upstream, "balance")
+        if name in used:
+            yield from _given(upstream, UPSTREAM)
+            if upstream.balance != "round_robin":
+                yield _not_yet(upstream, "balance")
     for tenant in s.tenants.values():
-        for name in TENANT:
-            if name in tenant.given:
-                yield _not_yet(tenant, name)
-    if s.jwt is not None:
-        yield _not_yet(s, "jwt")
+        yield from _given(tenant, TENANT)
+    yield from _given(s, ("jwt",))
+    yield from _given(s.log, ("usage",))
     if s.log.capture.is_on:
         yield _not_yet(s.log, "capture")
-    if s.log.usage is not None:
-        yield _not_yet(s.log, "usage")
-    if s.telemetry.otlp:
-        yield _not_yet(s.telemetry, "otlp")
-    if s.alerts.webhook:
-        yield _not_yet(s.alerts, "webhook")
+    yield from _given(s.telemetry, ("otlp",))
+    yield from _given(s.alerts, ("webhook",))
     if not s.store.is_memory:
         yield _not_yet(s.store, "url", "a store other than memory://")
+
+
+def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
+    """Those of ``names`` that were written and mean something."""
+    for name in names:
+        if name in record.given and getattr(record, name):
+            yield _not_yet(record, name)
 
 
 def _not_yet(record: Record, name: str, what: str = "") -> Problem:

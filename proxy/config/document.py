@@ -107,7 +107,7 @@ _FILE = {
 def reference() -> str:
     """The manual of all settings, as Markdown."""
     parts = ["# Configuration reference", "",
-             "Made from the schema by `make generate`; `config/sidestream.yaml` shows it all in use.",
+             "Made from the schema by `make generate`; `config/sidestream.yaml` shows it in use.",
              ""]  # fmt: skip
     for kind in records():
         title = "The file" if kind is Settings else kind.__name__

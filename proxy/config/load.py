@@ -19,6 +19,11 @@ HasPrice = Callable[[str], bool]
 """Whether a model's price is known without the configuration's own."""
 
 
+def no_price(_model: str) -> bool:
+    """What is known of prices without a table."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings, the files they came from, and what is odd but not wrong."""
@@ -52,7 +57,7 @@ class FileSource:
 
 
 def load(
-    path: Path | None, environment: Mapping[str, str], has_price: HasPrice = lambda model: False
+    path: Path | None, environment: Mapping[str, str], has_price: HasPrice = no_price
 ) -> Loaded:
     """The settings in ``path``, or the embedded default.
 

@@ -43,7 +43,7 @@ class BadRequest(ProxyError):
 
     status = 400
     type = "invalid_request_error"
-    code = None
+    code: ClassVar[str | None] = None
     fault = "client"
 
 
@@ -119,7 +119,7 @@ class MethodNotAllowed(BadRequest):
 
 
 class Overloaded(ProxyError):
-    """This process, or the upstream, has no room just now; waiting helps."""
+    """No room in the process or at the upstream just now; waiting helps."""
 
     status = 503
     type = "server_error"
@@ -127,7 +127,7 @@ class Overloaded(ProxyError):
 
 
 class Draining(Overloaded):
-    """This process is shutting down and takes no new requests."""
+    """The process is shutting down and takes no new requests."""
 
     code = "shutting_down"
 

@@ -104,6 +104,11 @@ class Pipeline:
         self._with_half = frozenset(
             s for s in self.stages if type(s).on_response is not Policy.on_response
         )
+        self._steps = tuple(
+            (s, None if type(s).on_request is Policy.on_request else s.on_request)
+            for s in self.stages
+        )
+        self._with_end = frozenset(s for s in self.stages if type(s).on_end is not Policy.on_end)
 
     async def run(self, x: Exchange, client: ClientLeg) -> End:
         """Take ``x`` all the way to its end and return how it ended.
@@ -124,19 +129,19 @@ class Pipeline:
             end = End("upstream_broke" if exc.fault == "upstream" else "refused", exc)
             client.refuse(x, exc)
         except Exception as exc:
-            # The message of a foreign exception may quote what it choked on.
-            frames = "".join(traceback.format_tb(exc.__traceback__))
-            log.error("request %s: %s\n%s", x.id, type(exc).__name__, frames)
+            _log_bug(f"request {x.id}", exc)
             end = End("refused", exc)
             client.refuse(x, Bug(f"internal error; the log names it by request id {x.id}"))
         finally:
-            _unwind(x, entered, end)
+            self._unwind(x, entered, end)
         return end
 
     async def _travel(self, x: Exchange, entered: list[Policy], client: ClientLeg) -> None:
-        for stage in self.stages:
+        for stage, on_request in self._steps:
             entered.append(stage)
-            answer = await stage.on_request(x)
+            if on_request is None:
+                continue
+            answer = await on_request(x)
             if answer is not None:
                 # The stage that answered does not watch its own answer.
                 await self._deliver(x, answer, entered[:-1], client)
@@ -188,6 +193,15 @@ class Pipeline:
         reply.head.length = len(changed)
         client.start(x, reply.head)
         client.write(changed)
+
+    def _unwind(self, x: Exchange, entered: Sequence[Policy], end: End) -> None:
+        for stage in reversed(entered):
+            if stage not in self._with_end:
+                continue
+            try:
+                stage.on_end(x, end)
+            except Exception as exc:
+                _log_bug(f"stage {stage.name} in on_end", exc)
 
     def _halves(self, x: Exchange, entered: Sequence[Policy], head: Head) -> tuple[StreamHalf, ...]:
         """Innermost first: the answer travels back the way the request came."""
@@ -244,10 +258,9 @@ def _bind(half: StreamHalf, send: Send) -> Send:
     return lambda frame: feed(frame, send)
 
 
-def _unwind(x: Exchange, entered: Sequence[Policy], end: End) -> None:
-    for stage in reversed(entered):
-        try:
-            stage.on_end(x, end)
-        except Exception as exc:
-            frames = "".join(traceback.format_tb(exc.__traceback__))
-            log.error("stage %s failed in on_end: %s\n%s", stage.name, type(exc).__name__, frames)
+def _log_bug(where: str, exc: Exception) -> None:
+    """Log where an exception came from, and not its message, which may quote
+    what it choked on.
+    """
+    frames = "".join(traceback.format_tb(exc.__traceback__))
+    log.error("%s: %s\n%s", where, type(exc).__name__, frames)

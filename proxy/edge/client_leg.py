@@ -48,8 +48,19 @@ class Labels:
 class Leg:
     """The ``ClientLeg`` of one exchange on one connection."""
 
-    __slots__ = ("_clock", "_connection", "_head", "_is_chunked", "_is_head", "_labels",
-                 "_is_http10", "_left", "_x", "is_closing", "is_started")  # fmt: skip
+    __slots__ = (
+        "_clock",
+        "_connection",
+        "_head",
+        "_is_chunked",
+        "_is_head",
+        "_is_http10",
+        "_labels",
+        "_left",
+        "_x",
+        "is_closing",
+        "is_started",
+    )  # fmt: skip
 
     def __init__(
         self, connection: ClientConnection, incoming: Incoming, labels: Labels, clock: Clock

@@ -58,6 +58,11 @@ class ClientServer(web.Server):
         self.body_s = body_s
         self.refused_connections = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more connections than may be."""
+        return len(self._connections) > self.max_connections
+
     def __call__(self) -> RequestHandler:
         """A protocol for a new connection."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
@@ -92,7 +97,7 @@ class ClientConnection(RequestHandler):
         name = transport.get_extra_info("peername")
         self.peer = name[0] if isinstance(name, tuple) else ""
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER)
-        if len(self._clients._connections) > self._clients.max_connections:
+        if self._clients.is_full:
             self._clients.refused_connections += 1
             self.turn_away(Overloaded("this process has no connection to spare", retry_after=1))
 

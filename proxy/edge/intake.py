@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import StreamReader
-from aiohttp.http_websocket import WebSocketReader
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_websocket import WebSocketReader
 
 from proxy.core.errors import BodyTooLarge, InvalidBody, RequestTimeout, UnsupportedEncoding
 from proxy.core.ports import Tunnel

@@ -25,9 +25,9 @@ class RequestLog(Protocol):
 
 def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
     """The log line of an exchange that ended at ``now`` (times in ms)."""
-    started = x.started
+    started, target = x.started, x.target
     line: dict[str, Any] = {
-        "time": round(wall, 3),
+        "time": int(wall * 1000) / 1000,
         "id": x.id,
         "tenant": x.tenant or None,
         "key": x.key_name or None,
@@ -35,16 +35,16 @@ def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
         "method": x.method,
         "endpoint": x.endpoint.name,
         "route": x.route or None,
-        "target": x.target.name if x.target is not None else None,
+        "target": target.name if target is not None else None,
         "model": x.model[:200] or None,
-        "upstream_model": x.target.model or None if x.target is not None else None,
+        "upstream_model": (target.model or None) if target is not None else None,
         "stream": x.stream,
         "status": x.status,
         "end": end.kind,
         "attempts": x.attempts,
-        "duration_ms": round((now - started) * 1000, 2),
-        "upstream_ms": round(x.upstream_s * 1000, 2),
-        "ttft_ms": round((x.first_byte_at - started) * 1000, 2) if x.first_byte_at else None,
+        "duration_ms": int((now - started) * 100_000) / 100,
+        "upstream_ms": int(x.upstream_s * 100_000) / 100,
+        "ttft_ms": int((x.first_byte_at - started) * 100_000) / 100 if x.first_byte_at else None,
         "events": x.events,
         "bytes": x.sent_bytes,
     }

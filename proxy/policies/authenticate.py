@@ -1,4 +1,4 @@
-"""Whose request is this, and may they use this path?
+"""Whose a request is, and whether they may use its path.
 
 Keys are looked up by their sha256 digest, and the digests found are compared
 in constant time; the keys themselves are never kept.  A tenant comes from a

@@ -34,7 +34,7 @@ class RegionNotAllowed(BadRequest):
     code = "region_not_allowed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Facts:
     """What the planner may know of a request.
 
@@ -85,6 +85,14 @@ class RouteRule:
     fallback: tuple[Target, ...] = ()
     split_by: tuple[str, ...] = ("tenant", "user")
     retry: Retry = field(default_factory=Retry)
+    fixed: Plan | None = None
+
+    def __post_init__(self) -> None:
+        """Where nothing is left to choose, there is one plan for all."""
+        if self.fixed is None and len(self.targets) == 1:
+            first = self.targets[0][0]
+            ordered = (first, *(t for t in self.fallback if t != first))
+            object.__setattr__(self, "fixed", Plan(self.name, ordered, self.retry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,8 @@ def plan(table: RouteTable, facts: Facts, *, explain: bool = False) -> Plan:
     for rule in table.rules:
         why = mismatch(rule.match, facts)
         if why is None:
+            if rule.fixed is not None and facts.regions is None and not explain:
+                return rule.fixed
             return _plan(table, rule, facts, dropped if explain else None)
         if explain:
             dropped.append(Dropped(f"route {rule.name}", why))
@@ -140,29 +150,31 @@ def plan(table: RouteTable, facts: Facts, *, explain: bool = False) -> Plan:
 
 def mismatch(match: Match, facts: Facts) -> str | None:
     """Why ``facts`` do not fit; ``None`` if they do."""
-    if match.model is not None and not match.model.matches(facts.model):
-        return f"the model is not {' or '.join(match.model.patterns)}"
-    if match.path is not None and not match.path.matches(facts.path):
-        return f"the path is not {' or '.join(match.path.patterns)}"
-    if match.tenant is not None and not match.tenant.matches(facts.tenant):
-        return f"the tenant is not {' or '.join(match.tenant.patterns)}"
-    for name, wanted in match.tags:
-        if not wanted.matches(facts.tags.get(name, "")):
-            return f"the tag {name} is not {' or '.join(wanted.patterns)}"
-    for name, wanted in match.headers:
-        if not wanted.matches(facts.headers.get(name, "")):
-            return f"the header {name} is not {' or '.join(wanted.patterns)}"
+    for name, glob, found in (
+        ("model", match.model, facts.model),
+        ("path", match.path, facts.path),
+        ("tenant", match.tenant, facts.tenant),
+    ):
+        if glob is not None and not glob.matches(found):
+            return f"the {name} is not {' or '.join(glob.patterns)}"
+    for what, wanted_by_name, values in (
+        ("tag", match.tags, facts.tags),
+        ("header", match.headers, facts.headers),
+    ):
+        for name, wanted in wanted_by_name:
+            if not wanted.matches(values.get(name, "")):
+                return f"the {what} {name} is not {' or '.join(wanted.patterns)}"
     if match.input_tokens is not None:
         sign, bound = match.input_tokens
         if not COMPARE[sign](facts.input_tokens, bound):
             return f"about {facts.input_tokens} input tokens are not {sign}{bound:g}"
-    for name, asked, found in (
+    for name, asked, is_so in (
         ("stream", match.stream, facts.stream),
         ("tools", match.tools, facts.has_tools),
         ("images", match.images, facts.has_images),
     ):
-        if asked is not None and asked != found:
-            return f"{name} is {str(found).lower()}"
+        if asked is not None and asked != is_so:
+            return f"{name} is {str(is_so).lower()}"
     return None
 
 

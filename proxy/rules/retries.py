@@ -33,7 +33,7 @@ def backoff(tries: int, retry_after: float | None, chance: float) -> float:
     Full jitter: ``chance`` (0 to 1) of ``min(8, 0.5 * 2**tries)``, and never
     less than the upstream asked for.
     """
-    return max(retry_after or 0.0, chance * min(MAX_BACKOFF, 0.5 * 2**tries))
+    return max(retry_after or 0.0, chance * min(MAX_BACKOFF, 0.5 * float(2**tries)))
 
 
 def parse_retry_after(headers: Iterable[tuple[bytes, bytes]], wall: float) -> float | None:
@@ -74,33 +74,29 @@ class RetryBudget:
     """How many retries an upstream may be given.
 
     Each request adds ``ratio`` of a retry, each second ``per_second``; at most
-    ten seconds' worth is saved up.
+    ten seconds' worth of either is saved up.  Whoever makes a first attempt
+    adds one to ``requests``; that is all it costs them.
     """
 
-    __slots__ = ("_at", "_per_second", "_saved", "ratio")
+    __slots__ = ("_at", "_per_second", "_saved", "_seen", "ratio", "requests")
 
     def __init__(self, ratio: float = 0.2, per_second: float = 3.0) -> None:
         self.ratio = ratio
+        self.requests = 0
         self._per_second = per_second
         self._saved = per_second * 10
-        self._at = 0.0
-
-    def request(self, now: float, ratio: float | None = None) -> None:
-        """A request was made for the first time."""
-        self._refill(now)
-        share = self.ratio if ratio is None else ratio
-        self._saved = min(self._saved + share, self._per_second * 10 + 100 * share)
+        self._seen = 0
+        self._at: float | None = None
 
     def take(self, now: float) -> bool:
         """Whether one more retry is within the budget; takes it if so."""
-        self._refill(now)
+        elapsed = 0.0 if self._at is None else max(0.0, now - self._at)
+        self._at = now
+        earned = min(elapsed, 10.0) * self._per_second
+        earned += (self.requests - self._seen) * self.ratio
+        self._seen = self.requests
+        self._saved = min(self._saved + earned, self._per_second * 10 + 100 * self.ratio)
         if self._saved < 1:
             return False
         self._saved -= 1
         return True
-
-    def _refill(self, now: float) -> None:
-        if self._at and now > self._at:
-            limit = max(self._saved, self._per_second * 10)
-            self._saved = min(limit, self._saved + (now - self._at) * self._per_second)
-        self._at = max(self._at, now)

@@ -22,7 +22,8 @@ from proxy.core.exchange import Exchange
 from proxy.core.plan import Plan, Target
 from proxy.core.ports import Clock
 from proxy.rules.retries import backoff, parse_retry_after, should_retry
-from proxy.upstream.connection import Connection, Deadlines
+from proxy.upstream.connection import Connection
+from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Pool
 from proxy.upstream.reply import Price, UpstreamReply
 from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing
@@ -55,14 +56,12 @@ class Forwarder:
         chance: Callable[[], float],
         *,
         max_body: int,
-        max_duration: float,
     ) -> None:
         self._upstreams = upstreams
         self._price = price
         self._clock = clock
         self._chance = chance
         self._max_body = max_body
-        self._max_duration = max_duration
 
     async def __call__(self, x: Exchange) -> UpstreamReply:
         """The first answer worth sending on, or the last failure."""
@@ -87,7 +86,7 @@ class Forwarder:
         """All attempts at one target."""
         upstream = self._upstreams[target.upstream]
         tries = 1 if _is_client_retry(x) else max(1, plan.retry.attempts)
-        upstream.budget.request(self._clock.now())
+        upstream.budget.requests += 1
         for attempt in range(1, tries + 1):
             x.target = target
             failure = await self._attempt(x, target, upstream)
@@ -126,11 +125,12 @@ class Forwarder:
     async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:
         """An answer of which enough is here to decide on."""
         endpoint = upstream.choose()
-        out = outgoing(x, target, upstream, endpoint.base_path)
-        request = head_bytes(x, out, upstream, endpoint.host)
+        out = outgoing(x, target, upstream)
+        request = head_bytes(x, target, upstream, endpoint, out.body)
         x.sent_at = self._clock.now()
         x.attempts += 1
-        conn = await self._send(x, endpoint.pool, request, out, upstream.deadlines)
+        limits = upstream.socket_deadlines if x.endpoint.is_socket else upstream.deadlines
+        conn = await self._send(x, endpoint.pool, request, out, limits)
         reply = UpstreamReply(x, conn, endpoint.pool, self._price, hides_usage=out.hides_usage)
         x.upstream_status = reply.head.status
         try:
@@ -167,7 +167,6 @@ class Forwarder:
         by the upstream while idle; that costs one more connection and no
         attempt.
         """
-        limits = self._limits(x, deadlines)
         conn = pool.take_idle()
         while True:
             is_fresh = conn is None
@@ -177,7 +176,8 @@ class Forwarder:
             try:
                 conn.begin(
                     request + out.body if out.body else request,
-                    deadlines=limits,
+                    deadlines=deadlines,
+                    since=x.started,
                     is_head_method=x.method == "HEAD",
                     is_upgrade=x.endpoint.is_socket,
                 )
@@ -196,13 +196,6 @@ class Forwarder:
                 raise
             else:
                 return conn
-
-    def _limits(self, x: Exchange, deadlines: Deadlines) -> Deadlines:
-        if x.endpoint.is_socket:
-            # Both ends keep a socket alive themselves.
-            return Deadlines(deadlines.first, self._max_duration, self._max_duration)
-        total = min(deadlines.total - (self._clock.now() - x.started), self._max_duration)
-        return Deadlines(deadlines.first, deadlines.idle, total)
 
     async def _exchange_streamed(self, x: Exchange, conn: Connection) -> None:
         """Send the client's body as it comes; an early answer ends it."""

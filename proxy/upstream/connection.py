@@ -1,9 +1,8 @@
 """One connection to an upstream: a request goes out, an answer comes back.
 
-The head is read by aiohttp's C parser, the body by ``wire.transfer``, and
-bytes of the body are handed on from ``data_received`` itself: no stream
-reader, no task and no timer stand between the two sockets.  A stalled client
-pauses the reading here, so what it does not read is not held.
+Bytes of a body are handed on from the read itself: no stream reader, no task
+and no timer stand between the two sockets.  A stalled client pauses the
+reading here, so what it does not read is not held.
 
 Deadlines are checked by whoever owns the connection, through ``overdue``.
 """
@@ -12,30 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, cast
 
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
+from aiohttp.http_parser import RawResponseMessage
 
-from proxy.core.errors import ProxyError, UpstreamProtocol, UpstreamReset, UpstreamTimeout
+from proxy.core.errors import ProxyError, UpstreamReset, UpstreamTimeout
 from proxy.core.pipeline import Write
-from proxy.wire.transfer import Fixed, Transfer, UntilClose, transfer
+from proxy.upstream.answer import AnswerReader
+from proxy.upstream.deadlines import Deadlines
 
-MAX_HEAD: Final = 64 * 1024
 MAX_PENDING: Final = 64 * 1024
 """Bytes of a body read before anyone takes them; reading pauses beyond."""
 
-MAX_INFORMATIONAL: Final = 16
 
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds: to the head and first content, between contents, for the whole."""
-
-    first: float
-    idle: float
-    total: float
+_NONE: Final = Deadlines(0, 0, 0)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -53,18 +42,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = loop
         self._buffer = buffer
         self.now = now
-        # Told that no answer has a body, the parser stops after each head
-        # and can be used for the next; the body is not its business.
-        self._parser = HttpResponseParser(
-            self,
-            loop,
-            MAX_PENDING,
-            max_line_size=MAX_HEAD,
-            max_field_size=MAX_HEAD,
-            max_headers=256,
-            response_with_body=False,
-            auto_decompress=False,
-        )
+        self.reader = AnswerReader(self, loop)
         self.transport: asyncio.Transport | None = None
         self.used = 0
         self.idle_since = 0.0
@@ -74,23 +52,16 @@ class Connection(asyncio.BufferedProtocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._held = b""
-        self.head: RawResponseMessage | None = None
-        self._is_head_method = False
-        self._informational = 0
-        self._transfer: Transfer = Fixed(0)
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._sink: Write | None = None
         self._is_reading_paused = False
         self._is_busy = False
-        self._started = 0.0
-        self._deadlines = Deadlines(0, 0, 0)
-        self.touched = 0.0
+        self._started = self._since = self.touched = 0.0
+        self._deadlines = _NONE
         self.has_content = False
         self.got_bytes = False
         self.is_half_sent = False
-        self._is_upgrade = False
         self._on_writable: Callable[[], None] | None = None
 
     # asyncio's side
@@ -104,11 +75,11 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = None
         if self._is_busy and self._error is None:
             try:
-                if self.head is None:
+                if self.reader.head is None:
                     raise UpstreamReset("the upstream closed the connection without an answer")
                 if exc is not None:
                     raise UpstreamReset("the upstream reset the connection in mid-answer")
-                self._transfer.end()
+                self.reader.body.end()
             except ProxyError as error:
                 self._error = error
         self._wake()
@@ -142,65 +113,17 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         self.got_bytes = True
+        reader = self.reader
         try:
-            if self.head is None:
-                rest = self._read_head(data)
-                if rest is None:
-                    return
-                self._wake()
-                data = rest
-                if not data:
-                    return
-            if self._transfer.is_done:
-                raise UpstreamProtocol("the upstream sent more than its answer")
-            self._deliver(self._transfer.feed(data))
+            if reader.head is not None:
+                self._deliver(reader.feed(data))
+            else:
+                body = reader.feed(data)
+                if reader.head is not None:
+                    self._deliver(body)
+                    self._wake()
         except ProxyError as error:
             self.fail(error)
-
-    def _read_head(self, data: bytes) -> bytes | None:
-        """Bytes after the head once it is whole; ``None`` until then."""
-        data = self._held + data
-        while True:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                if len(data) > MAX_HEAD:
-                    raise UpstreamProtocol("the upstream's head is over 64 KiB")
-                self._held = data
-                return None
-            message = self._parse(data[: end + 4])
-            data = data[end + 4 :]
-            if message.code >= 200 or (message.code == 101 and self._is_upgrade):
-                break
-            # 1xx are hop-by-hop here: 100 answers no Expect of ours.
-            self._informational += 1
-            if message.code == 101 or self._informational > MAX_INFORMATIONAL:
-                raise UpstreamProtocol(f"the upstream answered {message.code} to a plain request")
-        self._held = b""
-        self.head = message
-        headers = message.headers
-        if len(headers.getall("content-length", ())) > 1:
-            raise UpstreamProtocol("the upstream sent two content-lengths")
-        length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
-        if message.code == 101:
-            self._transfer = UntilClose()
-            return data
-        self._transfer = transfer(
-            status=message.code,
-            is_head=self._is_head_method,
-            encoding=None if encoding is None else encoding.encode(),
-            length=None if length is None else length.encode(),
-        )
-        return data
-
-    def _parse(self, head: bytes) -> RawResponseMessage:
-        try:
-            messages, _, _ = self._parser.feed_data(head)
-        except HttpProcessingError as exc:
-            raise UpstreamProtocol("the upstream's answer is not HTTP/1.1") from exc
-        if len(messages) != 1:
-            raise UpstreamProtocol("the upstream's answer is not HTTP/1.1")
-        message: RawResponseMessage = messages[0][0]
-        return message
 
     def _deliver(self, body: bytes) -> None:
         if body:
@@ -214,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
                 if self._pending_size > MAX_PENDING:
                     self._pause()
                 self._wake()
-        if self._transfer.is_done:
+        if self.reader.body.is_done:
             self._wake()
 
     def _pause(self) -> None:
@@ -250,17 +173,21 @@ class Connection(asyncio.BufferedProtocol):
         head: bytes,
         *,
         deadlines: Deadlines,
+        since: float,
         is_head_method: bool = False,
         is_upgrade: bool = False,
     ) -> None:
-        """Send the head of a request, or all of it if its body is in ``head``."""
+        """Send the head of a request, or all of it if its body is in ``head``.
+
+        The total deadline counts from ``since``, when the exchange began.
+        """
         if self.transport is None:
             raise UpstreamReset("the upstream closed the connection without an answer")
         self._reset()
         self._is_busy = True
-        self._is_head_method = is_head_method
-        self._is_upgrade = is_upgrade
+        self.reader.expect(is_head=is_head_method, is_upgrade=is_upgrade)
         self._deadlines = deadlines
+        self._since = since
         self._started = self.touched = self.now()
         self.used += 1
         self.transport.write(head)
@@ -287,15 +214,15 @@ class Connection(asyncio.BufferedProtocol):
 
     async def receive_head(self) -> RawResponseMessage:
         """The head of the answer.  Raises ``UpstreamFailed``."""
-        while self.head is None:
+        while self.reader.head is None:
             await self._changed()
         if self._error is not None:
             raise self._error
-        return self.head
+        return self.reader.head
 
     async def receive_some(self) -> bytes:
         """What has come of the body, or the next of it; ``b""`` at its end."""
-        while not self._pending and not self._transfer.is_done:
+        while not self._pending and not self.reader.body.is_done:
             await self._changed()
         data = b"".join(self._pending)
         self._pending.clear()
@@ -321,7 +248,7 @@ class Connection(asyncio.BufferedProtocol):
                 # The time that a slow client took is not the upstream's.
                 self.touched = self.now()
                 self._resume()
-            if self._transfer.is_done:
+            if self.reader.body.is_done:
                 return
             await self._changed()
 
@@ -332,11 +259,11 @@ class Connection(asyncio.BufferedProtocol):
             self.transport is not None
             and not self.transport.is_closing()
             and self._error is None
-            and self.head is not None
-            and self._transfer.is_done
-            and self._transfer.can_reuse
+            and self.reader.head is not None
+            and self.reader.body.is_done
+            and self.reader.body.can_reuse
             and not self.is_half_sent
-            and not self.head.should_close
+            and not self.reader.head.should_close
         )
 
     def rest(self) -> None:
@@ -360,15 +287,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def overdue(self, now: float) -> UpstreamTimeout | None:
         """The deadline that has passed at ``now``, if one has."""
-        limits = self._deadlines
-        if now - self._started > limits.total:
-            return UpstreamTimeout(f"the answer took over {limits.total:g} s in all")
-        if self._is_reading_paused:
-            return None
-        if not self.has_content:
-            if now - max(self._started, self.touched if self.head is None else 0) > limits.first:
-                return UpstreamTimeout(f"the upstream gave no answer within {limits.first:g} s")
-            return None
-        if now - self.touched > limits.idle:
-            return UpstreamTimeout(f"the upstream was silent for {limits.idle:g} s")
-        return None
+        return self._deadlines.overdue(
+            now,
+            since=self._since,
+            # While a request is still being sent, its sending counts.
+            started=self._started if self.reader.head is not None else self.touched,
+            # A client that does not read is no fault of the upstream's.
+            spoke=now if self._is_reading_paused else self.touched,
+            has_content=self.has_content or self._is_reading_paused,
+        )

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from proxy.rules.retries import RetryBudget
-from proxy.upstream.connection import Deadlines
+from proxy.upstream.connection import Connection
+from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Origin, Pool
 from proxy.upstream.providers import Provider
 from proxy.upstream.target import Endpoint, Upstream
+from proxy.wire.headers import dropped
 
 READ_SIZE: Final = 64 * 1024
 """Bytes of one read from an upstream."""
@@ -44,6 +46,7 @@ class Spec:
     key: str
     headers: tuple[tuple[str, str], ...]
     deadlines: Deadlines
+    max_duration: float
     connect_s: float
     asks_usage: bool
     passthrough: bool = False
@@ -61,6 +64,9 @@ class Fleet:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._pools: dict[tuple[object, ...], Pool] = {}
         self._named: list[tuple[str, Pool]] = []
+
+    def _connection(self) -> Connection:
+        return Connection(self._loop, self._buffer, self._now)
 
     def upstreams(self, specs: Mapping[str, Spec]) -> dict[str, Upstream]:
         """The upstreams of a configuration; pools that it does not use are closed."""
@@ -91,10 +97,8 @@ class Fleet:
         pool = self._pools.get(key)
         if pool is None:
             pool = Pool(
-                self._loop,
                 Origin(host, port, _context(spec.tls) if is_tls else None),
-                self._buffer,
-                self._now,
+                self._connection,
                 connect_s=spec.connect_s,
                 idle_s=spec.provider.idle_s,
                 limit=spec.max_connections,
@@ -127,13 +131,18 @@ class Fleet:
 def _upstream(spec: Spec, endpoints: list[Endpoint]) -> Upstream:
     lines = [] if spec.passthrough else spec.provider.auth_headers(spec.key)
     lines += [(name.encode(), value.encode()) for name, value in spec.headers]
+    owned = frozenset(name.lower() for name, _ in lines) | spec.provider.strip_headers
+    owned |= {b"sec-websocket-protocol"}
     return Upstream(
         name=spec.name,
         provider=spec.provider,
         endpoints=endpoints,
-        deadlines=spec.deadlines,
+        deadlines=replace(spec.deadlines, total=min(spec.deadlines.total, spec.max_duration)),
+        # Both ends keep a socket alive themselves.
+        socket_deadlines=Deadlines(spec.deadlines.first, spec.max_duration, spec.max_duration),
         static=b"".join(b"%s: %s\r\n" % line for line in lines),
-        static_names=frozenset(name.lower() for name, _ in lines),
+        drops=dropped(is_metered=False, more=owned),
+        drops_metered=dropped(is_metered=True, more=owned),
         asks_usage=spec.asks_usage,
         passthrough=spec.passthrough,
         budget=RetryBudget(),

@@ -33,26 +33,23 @@ class Origin:
 class Pool:
     """The connections to one origin.
 
-    ``limit`` bounds how many may be open at once (0: no bound); who comes
-    over it waits in order, at most ``connect_s`` seconds.  ``idle_s`` must be
-    below the upstream's own keep-alive, or requests meet closed sockets.
+    ``connection`` makes the protocol of a new one.  ``limit`` bounds how many
+    may be open at once (0: no bound); who comes over it waits in order, at
+    most ``connect_s`` seconds.  ``idle_s`` must be below the upstream's own
+    keep-alive, or requests meet closed sockets.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         origin: Origin,
-        buffer: memoryview,
-        now: Callable[[], float],
+        connection: Callable[[], Connection],
         *,
         connect_s: float = 2.0,
         idle_s: float = 30.0,
         limit: int = 0,
     ) -> None:
-        self._loop = loop
+        self._connection = connection
         self.origin = origin
-        self._buffer = buffer
-        self._now = now
         self._connect_s = connect_s
         self._idle_s = idle_s
         self._limit = limit
@@ -96,8 +93,8 @@ class Pool:
         origin = self.origin
         try:
             async with asyncio.timeout(self._connect_s):
-                _, conn = await self._loop.create_connection(
-                    lambda: Connection(self._loop, self._buffer, self._now),
+                _, conn = await asyncio.get_running_loop().create_connection(
+                    self._connection,
                     origin.host,
                     origin.port,
                     ssl=origin.tls,
@@ -120,7 +117,7 @@ class Pool:
         return conn
 
     async def _wait_for_place(self) -> None:
-        place: asyncio.Future[None] = self._loop.create_future()
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
             async with asyncio.timeout(self._connect_s):

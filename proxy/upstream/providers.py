@@ -46,6 +46,11 @@ class Provider:
     normalises_errors: bool = False
     api_version: str = ""
 
+    @property
+    def changes_bodies(self) -> bool:
+        """Whether ``body_for`` may have something to do."""
+        return self.translates_guided or bool(self.strip_body)
+
     def auth_headers(self, key: str) -> list[tuple[bytes, bytes]]:
         """The key as the provider takes it; nothing without a key."""
         own = [(self.key_header, self.key_prefix + key.encode())] if key else []

@@ -16,7 +16,6 @@ from proxy.core.exchange import Exchange, Head
 from proxy.core.pipeline import Write
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
-from proxy.wire.headers import answer_headers
 from proxy.wire.relay import Relay
 from proxy.wire.usage import usage_of_body
 
@@ -29,7 +28,7 @@ EDGE: Final = 4096
 MAX_EXPANSION: Final = 1024 * 1024
 """Bytes that one read may expand to when the upstream compressed it."""
 
-_COMPRESSED: Final = frozenset({"gzip", "deflate", "x-gzip"})
+_COMPRESSED: Final = frozenset({b"gzip", b"deflate", b"x-gzip"})
 
 Price = Callable[[Exchange], None]
 """Sets ``cost_nanos`` once usage is known."""
@@ -38,10 +37,13 @@ Price = Callable[[Exchange], None]
 class UpstreamReply:
     """The ``Reply`` of one attempt.  ``head`` may be changed until it is sent."""
 
+    __slots__ = ("_conn", "_first", "_held", "_inflate", "_last", "_pool", "_price", "_reads", "_x",
+                 "head", "relay")  # fmt: skip
+
     def __init__(
         self, x: Exchange, conn: Connection, pool: Pool, price: Price, *, hides_usage: bool
     ) -> None:
-        message = conn.head
+        message = conn.reader.head
         assert message is not None
         self._x = x
         self._conn: Connection | None = conn
@@ -50,31 +52,29 @@ class UpstreamReply:
         self._held = b""  # whole events, or a whole body, read before the head was sent
         self._first = b""
         self._last = b""
-        headers = message.headers
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_stream = kind == "text/event-stream" and message.code < 400
-        self._reads = is_stream or (x.endpoint.is_metered and kind == "application/json")
+        answer = conn.reader.headers
+        is_stream = answer.kind == b"text/event-stream" and message.code < 400
+        self._reads = is_stream or (x.endpoint.is_metered and answer.kind == b"application/json")
         self._inflate = None
-        length = headers.get("content-length")
-        raw = answer_headers(message.raw_headers)
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if self._reads and encoding in _COMPRESSED:
-            self._inflate = zlib.decompressobj(wbits=47)
-            raw = [h for h in raw if h[0].lower() != b"content-encoding"]
+        self.relay: Relay | None = None
+        raw, length = answer.kept, answer.length
+        if answer.encoding:
+            if self._reads and answer.encoding in _COMPRESSED:
+                self._inflate = zlib.decompressobj(wbits=47)
+                raw = [h for h in raw if h[0].lower() != b"content-encoding"]
+                length = None
+            elif answer.encoding != b"identity":
+                self._reads = False
+        if is_stream:
             length = None
-        elif encoding not in ("", "identity"):
-            self._reads = False
-        self.relay = (
-            Relay(x.endpoint.dialect, hides_usage=hides_usage)
-            if is_stream and self._reads
-            else None
-        )
+            if self._reads:
+                self.relay = Relay(x.endpoint.dialect, hides_usage=hides_usage)
         self.head = Head(
-            status=message.code,
-            headers=raw,
-            content_type=kind.encode(),
-            length=int(length) if length is not None and self.relay is None else None,
-            is_stream=is_stream,
+            message.code,
+            raw,
+            answer.kind,
+            int(length) if length is not None else None,
+            is_stream,
         )
         if message.code == 101:
             x.intake.tunnel(conn)
@@ -185,10 +185,17 @@ class UpstreamReply:
     ) -> None:
         relay = self.relay
         assert relay is not None
-        meter = self._meter_stream
+        meter, x, feed, now = self._meter_stream, self._x, relay.feed, conn.now
+        is_plain = self._inflate is None
 
         def sink(data: bytes) -> bool:
-            out = meter(data)
+            if is_plain and conn.has_content:
+                out = feed(data)
+                if relay.events != x.events:
+                    x.events = relay.events
+                    conn.touched = now()
+            else:
+                out = meter(data)
             return write(out) if out else True
 
         try:
@@ -198,7 +205,7 @@ class UpstreamReply:
                 self._x.events = relay.events
             relay.check()
         finally:
-            self._x.is_torn = relay.is_mid_event
+            self._x.is_torn = relay.is_torn
             self._x.sequence = relay.sequence_number
             self._x.usage = relay.usage or self._x.usage
             self._x.finish = "error" if relay.error is not None else relay.finish

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -12,12 +12,15 @@ from proxy.core.errors import BadRequest
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Target
 from proxy.rules.retries import RetryBudget
-from proxy.upstream.connection import Deadlines
+from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
-from proxy.wire.headers import request_headers
+from proxy.wire.headers import request_lines
 
 _CRLF: Final = b"\r\n"
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_KEYS: Final = ("openai-insecure-api-key.", "openai-organization.", "openai-project.")
+MAX_REMEMBERED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Endpoint:
     pool: Pool
     host: bytes
     base_path: str
+    beginnings: dict[tuple[str, str, str, str], bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -34,16 +38,19 @@ class Upstream:
     """One entry of ``upstreams``, made ready: nothing is computed per request
     that could be computed when the configuration was read.
 
-    ``static`` holds the credentials and fixed headers as bytes.  ``passthrough``
-    upstreams get the client's own credentials and none of ours.
+    ``static`` holds the credentials and fixed headers as bytes, ``drops`` the
+    names of a client's headers that stay here.  ``passthrough`` upstreams get
+    the client's own credentials and none of ours.
     """
 
     name: str
     provider: Provider
     endpoints: Sequence[Endpoint]
     deadlines: Deadlines
+    socket_deadlines: Deadlines
     static: bytes
-    static_names: frozenset[bytes]
+    drops: frozenset[bytes]
+    drops_metered: frozenset[bytes]
     asks_usage: bool
     passthrough: bool
     budget: RetryBudget
@@ -58,7 +65,7 @@ class Upstream:
         return self.endpoints[self.turn]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """A request in the form in which one target gets it.
 
@@ -66,24 +73,22 @@ class Outgoing:
     ``hides_usage`` says that the usage event was our wish, not the client's.
     """
 
-    path: str
     body: bytes | None
-    hides_usage: bool
+    hides_usage: bool = False
 
 
-def outgoing(x: Exchange, target: Target, upstream: Upstream, base_path: str) -> Outgoing:
-    """What of ``x`` is sent to ``target``; the client's own bytes if they fit."""
+def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
+    """What of the body is sent to ``target``; the client's own bytes if they fit."""
+    body = x.body
+    if body is None:
+        return Outgoing(x.raw)
     provider = upstream.provider
-    model = target.model or x.model
-    path = provider.path_for(base_path, x.path, x.query, model)
-    if x.body is None:
-        return Outgoing(path, x.raw, hides_usage=False)
     changes: dict[str, Any] = {}
-    if model != x.model and "model" in x.body:
-        changes["model"] = model
+    if target.model and target.model != x.model and "model" in body:
+        changes["model"] = target.model
     hides = False
     if x.stream and upstream.asks_usage and x.endpoint.dialect == "chat":
-        options = x.body.get("stream_options")
+        options = body.get("stream_options")
         if options is None:
             options = {}
         if not isinstance(options, dict):
@@ -91,60 +96,67 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream, base_path: str) ->
         if not options.get("include_usage"):
             hides = True
             changes["stream_options"] = {**options, "include_usage": True}
-    body = provider.body_for(x.body)
-    if not changes and body is x.body and x.raw is not None:
-        return Outgoing(path, x.raw, hides_usage=hides)
-    return Outgoing(path, orjson.dumps({**body, **changes}), hides_usage=hides)
+    fit = provider.body_for(body) if provider.changes_bodies else body
+    if not changes and fit is body and x.raw is not None:
+        return Outgoing(x.raw, hides)
+    return Outgoing(orjson.dumps({**fit, **changes}), hides)
 
 
-def head_bytes(x: Exchange, out: Outgoing, upstream: Upstream, host: bytes) -> bytes:
+def head_bytes(
+    x: Exchange, target: Target, upstream: Upstream, endpoint: Endpoint, body: bytes | None
+) -> bytes:
     """Request line and headers, to the blank line."""
     is_metered = x.endpoint.is_metered or x.endpoint.body == "json"
-    parts = [
-        x.method.encode(), b" ", out.path.encode("ascii", "surrogateescape"), b" HTTP/1.1\r\n",
-        b"Host: ", host, _CRLF,
-    ]  # fmt: skip
-    if x.endpoint.is_socket:
-        parts.append(b"connection: Upgrade\r\nupgrade: websocket\r\n")
-    strip = upstream.provider.strip_headers
-    skip = upstream.static_names
+    drop = upstream.drops_metered if is_metered else upstream.drops
     if x.raw is not None and "content-encoding" in x.headers:
-        skip = skip | {b"content-encoding"}  # ``raw`` is what was inside
-    for name, value in request_headers(x.raw_headers, is_metered=is_metered, strip=strip):
-        lower = name.lower()
-        if lower == b"sec-websocket-protocol":
-            value = _without_keys(value)
-        if lower not in skip and value:
-            parts += (name, b": ", value, _CRLF)
+        drop = drop | {b"content-encoding"}  # ``raw`` is what was inside
+    lines = request_lines(x.raw_headers, drop)
+    lines.insert(0, _begin(x, target, upstream, endpoint))
+    if x.endpoint.is_socket:
+        lines.append(b"connection: Upgrade\r\nupgrade: websocket\r\n")
+        if protocols := _without_keys(x.headers.get("sec-websocket-protocol", "")):
+            lines.append(b"sec-websocket-protocol: %s\r\n" % protocols)
     if upstream.passthrough:
-        parts += credentials_of(x.headers)
-    parts.append(upstream.static)
+        lines += credentials_of(x.headers)
+    lines.append(upstream.static)
     if is_metered:
-        parts.append(b"accept-encoding: identity\r\n")
-    if out.body is not None:
-        if out.body or x.method in ("POST", "PUT", "PATCH"):
-            parts.append(b"content-length: %d\r\n" % len(out.body))
+        lines.append(b"accept-encoding: identity\r\n")
+    if body is not None:
+        if body or x.method in _WITH_BODY:
+            lines.append(b"content-length: %d\r\n" % len(body))
     elif x.intake.has_body:
-        if x.intake.length is not None:
-            parts.append(b"content-length: %d\r\n" % x.intake.length)
-        else:
-            parts.append(b"transfer-encoding: chunked\r\n")
-    elif x.method in ("POST", "PUT", "PATCH"):
-        parts.append(b"content-length: 0\r\n")
-    parts.append(_CRLF)
-    return b"".join(parts)
-
-
-def _without_keys(protocols: bytes) -> bytes:
-    """Subprotocols less those in which browsers carry a key."""
-    names = [name.strip() for name in protocols.split(b",")]
-    return b", ".join(
-        n
-        for n in names
-        if not n.startswith(
-            (b"openai-insecure-api-key.", b"openai-organization.", b"openai-project.")
+        length = x.intake.length
+        lines.append(
+            b"transfer-encoding: chunked\r\n"
+            if length is None
+            else b"content-length: %d\r\n" % length
         )
-    )
+    elif x.method in _WITH_BODY:
+        lines.append(b"content-length: 0\r\n")
+    lines.append(_CRLF)
+    return b"".join(lines)
+
+
+def _begin(x: Exchange, target: Target, upstream: Upstream, endpoint: Endpoint) -> bytes:
+    """Request line and Host, remembered for the paths without ids in them."""
+    model = target.model or x.model
+    key = (x.method, x.path, x.query, model if upstream.provider.kind == "azure" else "")
+    known = endpoint.beginnings.get(key)
+    if known is None:
+        path = upstream.provider.path_for(endpoint.base_path, x.path, x.query, model)
+        line = f"{x.method} {path} HTTP/1.1\r\nHost: ".encode("ascii", "surrogateescape")
+        known = line + endpoint.host + _CRLF
+        if len(endpoint.beginnings) >= MAX_REMEMBERED:
+            endpoint.beginnings.clear()  # paths with ids in them; the common ones come back
+        endpoint.beginnings[key] = known
+    return known
+
+
+def _without_keys(protocols: str) -> bytes:
+    """Subprotocols less those in which browsers carry a key."""
+    names = [name.strip() for name in protocols.split(",")]
+    kept = [n for n in names if n and not n.startswith(_KEYS)]
+    return ", ".join(kept).encode("ascii", "replace")
 
 
 def credentials_of(headers: Mapping[str, str]) -> list[bytes]:

@@ -28,47 +28,71 @@ _ANSWER: Final = _HOP | {
     b"openai-project", b"strict-transport-security",
 }  # fmt: skip
 _OURS: Final = b"x-sidestream-"
-_UNSAFE: Final = frozenset(b"\r\n\0")
 
 
-def request_headers(
-    raw: tuple[tuple[bytes, bytes], ...], *, is_metered: bool, strip: frozenset[bytes]
-) -> Headers:
-    """What of a client's headers goes upstream.
+def dropped(*, is_metered: bool, more: frozenset[bytes] = frozenset()) -> frozenset[bytes]:
+    """Lower-case names of the headers of a request that stay here.
 
     ``is_metered`` endpoints are asked for uncompressed answers, so the
-    client's ``accept-encoding`` stays here; ``strip`` are lower-case names
-    that the upstream must not get from a tenant.
+    client's ``accept-encoding`` stays; ``more`` are names that the upstream
+    must not get from a tenant, or gets from us.
     """
-    drop = _METERED if is_metered else _REQUEST
-    kept = []
-    named: frozenset[bytes] = frozenset()
-    for name, value in raw:
-        lower = name.lower()
+    return (_METERED if is_metered else _REQUEST) | more
+
+
+def request_lines(raw: tuple[tuple[bytes, bytes], ...], drop: frozenset[bytes]) -> list[bytes]:
+    """Header lines of a client that go upstream, each with its line break."""
+    lines = []
+    for pair in raw:
+        lower = pair[0].lower()
         if lower in drop:
-            if lower == b"connection":
-                named = named | _listed(value)
+            if lower == b"connection" and (named := _listed(pair[1])):
+                rest = tuple(h for h in raw if h[0].lower() != b"connection")
+                return request_lines(rest, drop | named)
             continue
-        if lower in strip or lower.startswith(_OURS) or not _UNSAFE.isdisjoint(value):
-            continue
-        kept.append((name, value))
-    return _without(kept, named) if named else kept
+        if lower[0] != 120 or not lower.startswith(_OURS):  # most do not begin with an x
+            lines.append(b"%s: %s\r\n" % pair)
+    return lines
 
 
-def answer_headers(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
-    """What of an upstream's headers goes to the client."""
-    kept = []
-    named: frozenset[bytes] = frozenset()
-    for name, value in raw:
-        lower = name.lower()
-        if lower in _ANSWER:
-            if lower == b"connection":
-                named = named | _listed(value)
-            continue
-        if lower.startswith(_OURS) or not _UNSAFE.isdisjoint(value):
-            continue
-        kept.append((name, value))
-    return _without(kept, named) if named else kept
+class AnswerHeaders:
+    """What an upstream's headers say, read once.
+
+    ``kept`` goes to the client.  ``length``, ``transfer`` and ``encoding`` are
+    values as they came, ``kind`` the media type in lower case;
+    ``lengths`` counts content-lengths, of which there may be one.
+    """
+
+    __slots__ = ("encoding", "kept", "kind", "length", "lengths", "transfer")
+
+    def __init__(self, raw: tuple[tuple[bytes, bytes], ...]) -> None:
+        self.length: bytes | None = None
+        self.transfer: bytes | None = None
+        self.encoding = b""
+        self.kind = b""
+        self.lengths = 0
+        kept: Headers = []
+        named: frozenset[bytes] = frozenset()
+        for pair in raw:
+            name, value = pair
+            lower = name.lower()
+            if lower in _ANSWER:
+                if lower == b"content-length":
+                    self.length = value
+                    self.lengths += 1
+                elif lower == b"transfer-encoding":
+                    self.transfer = value if self.transfer is None else self.transfer + b"," + value
+                elif lower == b"connection":
+                    named = named | _listed(value)
+                continue
+            if lower == b"content-type":
+                self.kind = value.partition(b";")[0].strip().lower()
+            elif lower == b"content-encoding":
+                self.encoding = value.strip().lower()
+            if lower.startswith(_OURS) or b"\r" in value or b"\n" in value:
+                continue
+            kept.append(pair)
+        self.kept = _without(kept, named) if named else kept
 
 
 def _listed(value: bytes) -> frozenset[bytes]:

@@ -21,6 +21,7 @@ import orjson
 from proxy.core.endpoint import Dialect
 from proxy.core.errors import UpstreamTruncated
 from proxy.core.exchange import Usage
+from proxy.wire.events import BLANK, has_content, split
 from proxy.wire.usage import finish_in, usage_in
 
 MAX_HELD: Final = 64 * 1024
@@ -28,7 +29,6 @@ MAX_HELD: Final = 64 * 1024
 is passed on torn, because nothing that must be hidden is that large."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_BLANK: Final = re.compile(rb"(?<=\n)\r?\n")
 _SEQUENCE: Final = re.compile(rb'"sequence_number":\s*(\d{1,12})')
 _SAYING: Final = (b'_tokens"', b'"error"', b'_reason":"', b'_reason": "', b"[DONE]")
 _MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
@@ -56,8 +56,18 @@ class Relay:
     """
 
     __slots__ = (
-        "_dialect", "_has_bom_passed", "_held", "_hides_usage", "_is_torn", "_tail",
-        "error", "events", "finish", "has_content", "is_done", "usage",
+        "_dialect",
+        "_has_bom_passed",
+        "_held",
+        "_hides_usage",
+        "_tail",
+        "error",
+        "events",
+        "finish",
+        "has_content",
+        "is_done",
+        "is_torn",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, dialect: Dialect, *, hides_usage: bool) -> None:
@@ -65,7 +75,7 @@ class Relay:
         self._hides_usage = hides_usage
         self._held = b""
         self._tail = b""
-        self._is_torn = False
+        self.is_torn = False
         self._has_bom_passed = False
         self.events = 0
         self.usage: Usage | None = None
@@ -82,6 +92,22 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` may go on now: whole events."""
+        if (
+            # One plain event and nothing else, as a read mostly is.
+            self.has_content
+            and not self._held
+            and data.startswith(b"data: {")
+            and data.find(b"\n", 7) == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b'_tokens"' not in data
+            and b'"error"' not in data
+            and b'_reason":"' not in data
+            and b'_reason": "' not in data
+            and not self.is_torn
+        ):
+            self.events += 1
+            self._tail = data
+            return data
         if self._held:
             data = self._held + data
             self._held = b""
@@ -91,7 +117,7 @@ class Relay:
                 return b""
             self._has_bom_passed = True
             data = data.removeprefix(_BOM)
-        if self._is_torn:
+        if self.is_torn:
             return self._torn(data)
         if data.endswith((b"\n\n", b"\n\r\n")):
             return self._whole(data)
@@ -100,7 +126,7 @@ class Relay:
             end = 0
         held = data[end:]
         if len(held) > MAX_HELD:
-            self._is_torn = True
+            self.is_torn = True
             return self._whole(data[:end]) + held
         self._held = held
         return self._whole(data[:end]) if end else b""
@@ -108,7 +134,7 @@ class Relay:
     def _whole(self, data: bytes) -> bytes:
         """Whole events: only those that may say something are taken apart."""
         if not self._is_plain(data, data.count(b"\n\n")):
-            return b"".join([self._event(raw) for raw in _split(data)])
+            return b"".join([self._event(raw) for raw in split(data)])
         out: list[bytes] = []
         at = 0
         while not self.has_content and at < len(data):
@@ -162,9 +188,9 @@ class Relay:
 
     def _torn(self, data: bytes) -> bytes:
         """On with an event too large to hold, up to its blank line."""
-        blank = _BLANK.search(data)
+        blank = BLANK.search(data)
         if blank is not None:
-            self._is_torn = False
+            self.is_torn = False
             self.events += 1
             self.has_content = True
             rest = data[blank.end() :]
@@ -221,7 +247,7 @@ class Relay:
         if event.get("type") in _TERMINAL:
             self.is_done = True
         if not self.has_content:
-            self.has_content = _has_content(event)
+            self.has_content = has_content(event)
         if event.get("error"):
             error = event["error"]
             self.error = error if isinstance(error, dict) else {"message": str(error)[:200]}
@@ -237,7 +263,7 @@ class Relay:
     def end(self) -> bytes:
         """The body is over: what was still held, ended properly if it is whole."""
         held, self._held = self._held, b""
-        if self._is_torn or not held.strip():
+        if self.is_torn or not held.strip():
             return b""
         line = held.strip().rpartition(b"data:")[2].strip()
         try:
@@ -248,41 +274,10 @@ class Relay:
 
     def check(self) -> None:
         """Raise ``UpstreamTruncated`` if the stream stopped before its end."""
-        if self._dialect == "plain" and not self._is_torn:
+        if self._dialect == "plain" and not self.is_torn:
             return
         if self._dialect == "chat" and (self.is_done or self.finish or self.usage or self.error):
             return
         if self._dialect == "responses" and (self.is_done or self.error):
             return
         raise UpstreamTruncated("the upstream's stream stopped before its last event")
-
-    @property
-    def is_mid_event(self) -> bool:
-        """Whether part of an event is already with the client."""
-        return self._is_torn
-
-
-def _split(data: bytes) -> list[bytes]:
-    """Whole events, each with its blank line."""
-    events, start = [], 0
-    for match in _BLANK.finditer(data):
-        events.append(data[start : match.end()])
-        start = match.end()
-    return events
-
-
-def _has_content(event: dict[str, Any]) -> bool:
-    """Whether an event carries more than the fact that an answer has begun."""
-    kind = event.get("type")
-    if isinstance(kind, str):
-        return kind not in ("response.created", "response.in_progress", "response.queued", "ping")
-    choices = event.get("choices")
-    if not isinstance(choices, list):
-        return True
-    for choice in choices:
-        delta = choice.get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict):
-            return True
-        if choice.get("finish_reason") or any(v for k, v in delta.items() if k != "role"):
-            return True
-    return False

@@ -56,6 +56,9 @@ def finish_in(event: dict[str, Any]) -> str:
 def _finish(body: dict[str, Any]) -> str:
     choices = body.get("choices")
     if isinstance(choices, list):
+        if len(choices) == 1 and isinstance(choices[0], dict):
+            reason = choices[0].get("finish_reason")
+            return reason[:40] if isinstance(reason, str) else ""
         reasons = [c.get("finish_reason") for c in choices if isinstance(c, dict)]
         return next((r[:40] for r in reasons if isinstance(r, str)), "")
     for name in ("stop_reason", "status"):
@@ -111,6 +114,16 @@ def _read(usage: object) -> Usage | None:
     """A usage object of any of the APIs."""
     if not isinstance(usage, dict):
         return None
+    if len(usage) == 3:
+        # The plain form, without details.
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if (
+            type(prompt) is int
+            and type(completion) is int
+            and 0 <= prompt <= MAX_TOKENS
+            and 0 <= completion <= MAX_TOKENS
+        ):
+            return Usage(prompt, completion)
     prompt = _number(usage, "prompt_tokens", "input_tokens")
     completion = _number(usage, "completion_tokens", "output_tokens")
     total = _number(usage, "total_tokens")

@@ -1,5 +1,7 @@
 """Bodies are found whatever the network does to the bytes."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ cuts = st.lists(st.integers(0, 600), max_size=16)
 
 def torn(data, cuts):
     edges = sorted({0, len(data), *(c for c in cuts if c < len(data))})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 def encoded(chunks, extension=b"", trailers=b""):

@@ -18,7 +18,8 @@ OnFailure = Literal["open", "closed", "local"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key(Record):
     """One key of a tenant, by its digest or in a file that is read again when
-    it changes."""
+    it changes.
+    """
 
     sha256: str = setting("Digest of the key, 64 hexadecimal digits.", "")
     file: FileSecret = setting("File that holds the key.", FileSecret(""))

@@ -107,17 +107,7 @@ class Upstream(Record):
         if self.base_url and self.endpoints:
             raise ValueError("give base_url or endpoints, not both")
         for url in (*self.endpoints, *([self.base_url] if self.base_url else [])):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("a base URL is like https://host/v1")
-            if parts.username or parts.password or parts.query or parts.fragment:
-                raise ValueError("a base URL holds no credentials, query or fragment")
-            try:
-                port = parts.port
-            except ValueError as exc:
-                raise ValueError("the port of a base URL is at most 65535") from exc
-            if port == 0:
-                raise ValueError("the port of a base URL is not 0")
+            _check_url(url)
         for name, value in self.headers.items():
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"{name!r} is no header name")
@@ -125,3 +115,17 @@ class Upstream(Record):
                 raise ValueError(f"the value of header {name} has a line break or control in it")
         if not self.api_key.isprintable() or not self.api_key.isascii():
             raise ValueError("api_key has a line break or another character no key has")
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a base URL is like https://host/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("a base URL holds no credentials, query or fragment")
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("the port of a base URL is at most 65535") from exc
+    if port == 0:
+        raise ValueError("the port of a base URL is not 0")
