@@ -18,6 +18,7 @@ import orjson
 import uvloop
 
 from proxy import __version__
+from proxy.app import has_price
 from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -113,11 +114,11 @@ def _serve(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
-    loaded = load(options.config, environment)
+    loaded = load(options.config, environment, has_price())
     missing = unavailable(loaded.settings)
     if missing and not options.allow_unavailable:
         raise ConfigError(missing)
-    for problem in missing:
+    for problem in (*loaded.notes, *missing):
         log.warning("%s", problem)
     return loaded
 
@@ -164,8 +165,17 @@ def _supervise(loaded: Loaded, given: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, given: list[str]) -> int:
-    _load(options, os.environ)
-    print(f"{options.config or 'the embedded default'}: good")
+    loaded = load(options.config, os.environ, has_price())
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    missing = unavailable(loaded.settings)
+    for problem in missing:
+        print(f"warning: {problem}", file=sys.stderr)
+    name = options.config or "the embedded default"
+    if missing and not options.allow_unavailable:
+        print(f"{name}: good, but `serve` needs --allow-unavailable for the warnings above")
+    else:
+        print(f"{name}: good")
     return 0
 
 

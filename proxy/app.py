@@ -41,6 +41,12 @@ CREATED: Final = 1_767_225_600
 PRICES: Final = Path(__file__).parent / "rules" / "prices.json"
 
 
+def has_price() -> Callable[[str], bool]:
+    """Whether the shipped table knows a model's price."""
+    table = PriceTable(load_prices(PRICES.read_bytes()), {})
+    return lambda model: table.find(model) is not None
+
+
 class App:
     """Builds generations, and holds what they share."""
 

@@ -54,7 +54,10 @@ class Place:
 
 
 class Worker:
-    """Everything that one process runs."""
+    """Everything that one process runs.
+
+    ``port`` and ``admin_port`` are those really bound, once it is ready.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class Worker:
             settings.admin.token.reveal() if settings.admin.token else "",
         )
         self._timer: asyncio.TimerHandle | None = None
+        self.port = settings.listen.port
+        self.admin_port = place.admin.port
         self.metrics.watch(self.app.gauges)
 
     def _swap(self, loaded: Loaded) -> None:
@@ -124,6 +129,10 @@ class Worker:
                 await _site(runner, self._place.admin).start()
             with _bound(self._listen):
                 server = await self._start_listening()
+            if not self._listen.path:
+                self.port = server.sockets[0].getsockname()[1]
+            if not self._place.admin.path:
+                self.admin_port = runner.addresses[0][1]
             self._tick()
             self._on_signals()
             self._is_ready = True
@@ -155,11 +164,6 @@ class Worker:
             backlog=BACKLOG,
             reuse_port=self._place.is_shared or None,
         )
-
-    @property
-    def port(self) -> int:
-        """The port of the data plane, for listeners that asked for any."""
-        return self._listen.port
 
     def _tick(self) -> None:
         self.app.sweep()

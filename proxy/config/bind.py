@@ -7,18 +7,17 @@ asked of a ``Source``; its values are never repeated in a message.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from datetime import date
-from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of, some_names
 from proxy.config.nodes import ConfigError, Problem, place_of
 from proxy.config.units import FileSecret, Secret
 
@@ -69,7 +68,7 @@ class _Binder:
         origin = typing.get_origin(kind)
         if origin in (types.UnionType, typing.Union):
             return self._union(node, kind, path)
-        if dataclasses.is_dataclass(kind) and not _is_scalar(node, kind):
+        if is_record(kind):
             return self._record(node, typing.cast("type", kind), path)
         if origin is tuple:
             return self._list(node, typing.get_args(kind)[0], path)
@@ -79,19 +78,19 @@ class _Binder:
 
     def _record(self, node: yaml.Node, kind: type, path: str) -> Any:
         if not isinstance(node, yaml.MappingNode):
-            return self.note(node, path, f"expected a mapping with {_some_names(kind)}")
+            return self.note(node, path, f"expected a mapping with {some_names(kind)}")
         fields = settings_of(kind)
         hints = hints_of(kind)
         given: dict[str, Any] = {}
         for name, key, child in self._pairs(node, path):
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; there is {_some_names(kind)}"
+                hint = f"; did you mean {near[0]!r}?" if near else f"; there is {some_names(kind)}"
                 self.note(key, f"{path}.{name}", f"no such setting{hint}")
             else:
                 given[name] = self.value(child, hints[name], f"{path}.{name}")
         for f in fields.values():
-            if f.name not in given and _is_required(f):
+            if f.name not in given and is_required(f):
                 self.note(node, path, f"{f.name!r} is missing")
                 given[f.name] = _BAD
         if any(v is _BAD for v in given.values()):
@@ -125,7 +124,7 @@ class _Binder:
             made = tuple(
                 self.value(child, item, f"{path}[{i}]") for i, child in enumerate(node.value)
             )
-        elif isinstance(node, yaml.ScalarNode) and not dataclasses.is_dataclass(item):
+        elif isinstance(node, yaml.ScalarNode) and not is_record(item):
             # One name needs no brackets.
             made = () if node.tag == NULL else (self.value(node, item, path),)
         else:
@@ -151,7 +150,7 @@ class _Binder:
         if len(options) > 1:
             # A mapping goes to the record among the options, a scalar to the other.
             is_mapping = isinstance(node, yaml.MappingNode)
-            options.sort(key=lambda k: dataclasses.is_dataclass(k) is not is_mapping)
+            options.sort(key=lambda k: is_record(k) is not is_mapping)
         return self.value(node, options[0], path)
 
     def _scalar(self, node: yaml.Node, kind: Any, path: str) -> Any:
@@ -231,10 +230,6 @@ class _Binder:
         return kind(text) if issubclass(kind, str) else self._read(node, text, kind, path)
 
 
-def _is_scalar(node: yaml.Node, kind: Any) -> bool:
-    return isinstance(node, yaml.ScalarNode) and hasattr(kind, "parse")
-
-
 def _bool(text: str) -> bool:
     if text in ("true", "false"):
         return text == "true"
@@ -247,6 +242,13 @@ def _float(text: str) -> float:
     return float(text)
 
 
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no such day") from None
+
+
 def _int(text: str) -> int:
     if not re.fullmatch(r"-?\d{1,18}", text):
         raise ValueError(f"{text!r} is no whole number")
@@ -254,37 +256,5 @@ def _int(text: str) -> int:
 
 
 _READERS: dict[Any, Reader] = {
-    str: str, int: _int, float: _float, bool: _bool, Secret: Secret, date: date.fromisoformat,
+    str: str, int: _int, float: _float, bool: _bool, Secret: Secret, date: _date,
 }  # fmt: skip
-
-
-@cache
-def hints_of(kind: type) -> dict[str, Any]:
-    """Types of a record's fields."""
-    return typing.get_type_hints(kind)
-
-
-@cache
-def settings_of(kind: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a record that a user can write."""
-    return {
-        f.name: f
-        for f in dataclasses.fields(kind)
-        if f.name not in ("place", "where", "given") and f.init
-    }
-
-
-def _is_required(f: dataclasses.Field[Any]) -> bool:
-    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-
-
-def _some_names(kind: type) -> str:
-    names = list(settings_of(kind))
-    return ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
-
-
-def name_of(kind: Any) -> str:
-    """What a user calls a kind of value."""
-    plain = {str: "text", int: "a whole number", float: "a number", bool: "true or false",
-             date: "a date like 2027-01-01", Secret: "text"}  # fmt: skip
-    return plain.get(kind) or f"a {kind.__name__.lower()}"

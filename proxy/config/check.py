@@ -36,8 +36,9 @@ def _unknown(record: Record, path: str, name: str, known: Iterable[str], what: s
     if near:
         hint = f"; did you mean {near[0]!r}?"
     else:
-        hint = f"; there is {', '.join(sorted(names))}" if names else f"; there is no {what} at all"
-    return _at(record, path, f"no {what} is named {name!r}{hint}")
+        hint = f"; there is {', '.join(sorted(names))}" if names else "; there are none at all"
+    verb = "are" if what == "limits" else "is"
+    return _at(record, path, f"no {what} {verb} named {name!r}{hint}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _store(s: Settings) -> Found:
     if s.workers > 1 and s.store.is_memory:
         yield _at(s, ".workers", "more than one worker needs a redis store (store.url)")
     if s.admin.listen == s.listen and s.listen.port:
-        yield _at(s.admin, ".listen", "the data plane listens there")
+        yield _at(s, ".admin.listen", "the data plane listens there")
     if s.workers > 1 and s.listen.path:
         yield _at(s, ".listen", "a unix socket cannot be shared by several workers")
 
@@ -173,11 +174,11 @@ def _caches(s: Settings) -> Found:
     redacted = {name for name, tenant in s.tenants.items() if tenant.redaction}
     for route in s.routes:
         cache = s.cache.get(route.cache) if route.cache is not None else None
-        if cache is None or cache.scope != "global" or "embeddings" in route.match.path[:1]:
+        if cache is None or cache.scope != "global":
             continue
         if any("/embeddings" in path for path in route.match.path):
             continue
-        if route.redaction is None and redacted != set(s.tenants):
+        if route.redaction is None and (not redacted or redacted != set(s.tenants)):
             yield _at(
                 route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
             )

@@ -10,7 +10,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from proxy.config.bind import hints_of, name_of, settings_of
+from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of
 from proxy.config.schema import Settings
 from proxy.config.units import FileSecret, Secret
 
@@ -37,7 +37,7 @@ def records() -> tuple[type, ...]:
     todo: list[Any] = [Settings]
     while todo:
         kind = todo.pop(0)
-        if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+        if is_record(kind):
             if kind not in found:
                 found.append(typing.cast("type", kind))
                 todo += [hints_of(typing.cast("type", kind))[name] for name in
@@ -58,7 +58,7 @@ def _record(kind: type) -> dict[str, Any]:
         "properties": properties,
         "additionalProperties": False,
     }
-    required = [name for name, f in fields.items() if _is_required(f)]
+    required = [name for name, f in fields.items() if is_required(f)]
     return schema | ({"required": required} if required else {})
 
 
@@ -74,7 +74,7 @@ def _kind(kind: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _kind(arguments[1])}
     if origin is typing.Literal:
         return {"enum": list(arguments)}
-    if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+    if is_record(kind):
         return {"$ref": f"#/$defs/{typing.cast('type', kind).__name__}"}
     return _scalar(kind)
 
@@ -135,14 +135,14 @@ def _takes(kind: Any) -> str:
         return f"names to {_takes(arguments[1])}"
     if origin is typing.Literal:
         return ", ".join(f"`{a}`" for a in arguments)
-    if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+    if is_record(kind):
         name = typing.cast("type", kind).__name__
         return f"[{name}](#{name.lower()})"
     return name_of(kind)
 
 
 def _default(f: dataclasses.Field[Any]) -> str:
-    if _is_required(f):
+    if is_required(f):
         return "needed"
     value = f.default if f.default is not dataclasses.MISSING else None
     if value in (None, "", ()):
@@ -152,7 +152,3 @@ def _default(f: dataclasses.Field[Any]) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"`{v}`" for v in value)
     return f"`{value.reveal() if isinstance(value, Secret) else value}`"
-
-
-def _is_required(f: dataclasses.Field[Any]) -> bool:
-    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

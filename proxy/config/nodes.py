@@ -64,7 +64,10 @@ def parse(text: str, file: str) -> yaml.Node:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise refuse(file, exc.problem or "this is not YAML", *place) from exc
+        what = exc.problem or "this is not YAML"
+        if "another document" in what:
+            what = "a second document begins here; one file holds one"
+        raise refuse(file, what, *place) from exc
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise refuse(file, "a character that YAML does not allow", line) from exc

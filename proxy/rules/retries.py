@@ -73,29 +73,26 @@ def _sensible(wait: float) -> float | None:
 class RetryBudget:
     """How many retries an upstream may be given.
 
-    Each request adds ``ratio`` of a retry, each second ``per_second``; at most
-    ten seconds' worth of either is saved up.  Whoever makes a first attempt
-    adds one to ``requests``; that is all it costs them.
+    Whoever makes a first attempt adds their route's share of a retry to
+    ``earned``, which is all it costs them; each second adds ``per_second``.
+    At most ten seconds' worth, and ten retries of the share, are saved up.
     """
 
-    __slots__ = ("_at", "_per_second", "_saved", "_seen", "ratio", "requests")
+    __slots__ = ("_at", "_per_second", "_saved", "earned")
 
-    def __init__(self, ratio: float = 0.2, per_second: float = 3.0) -> None:
-        self.ratio = ratio
-        self.requests = 0
+    def __init__(self, per_second: float = 3.0) -> None:
+        self.earned = 0.0
         self._per_second = per_second
         self._saved = per_second * 10
-        self._seen = 0
         self._at: float | None = None
 
     def take(self, now: float) -> bool:
         """Whether one more retry is within the budget; takes it if so."""
         elapsed = 0.0 if self._at is None else max(0.0, now - self._at)
         self._at = now
-        earned = min(elapsed, 10.0) * self._per_second
-        earned += (self.requests - self._seen) * self.ratio
-        self._seen = self.requests
-        self._saved = min(self._saved + earned, self._per_second * 10 + 100 * self.ratio)
+        more = min(elapsed, 10.0) * self._per_second + self.earned
+        self.earned = 0.0
+        self._saved = min(self._saved + more, self._per_second * 10 + 10)
         if self._saved < 1:
             return False
         self._saved -= 1

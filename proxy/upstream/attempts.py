@@ -86,7 +86,7 @@ class Forwarder:
         """All attempts at one target."""
         upstream = self._upstreams[target.upstream]
         tries = 1 if _is_client_retry(x) else max(1, plan.retry.attempts)
-        upstream.budget.requests += 1
+        upstream.budget.earned += plan.retry.budget
         for attempt in range(1, tries + 1):
             x.target = target
             failure = await self._attempt(x, target, upstream)
