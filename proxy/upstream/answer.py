@@ -60,6 +60,16 @@ class AnswerReader:
         self.headers = _NO_HEADERS
         self.body: Transfer = _NO_BODY
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether the answer is over, and another may follow on the connection."""
+        return (
+            self.head is not None
+            and self.body.is_done
+            and self.body.can_reuse
+            and not self.head.should_close
+        )
+
     def feed(self, data: bytes) -> bytes:
         """Bytes of the body in ``data``.  Raises ``UpstreamProtocol``."""
         if self.head is None:

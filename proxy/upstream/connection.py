@@ -4,12 +4,14 @@ Bytes of a body are handed on from the read itself: no stream reader, no task
 and no timer stand between the two sockets.  A stalled client pauses the
 reading here, so what it does not read is not held.
 
-Deadlines are checked by whoever owns the connection, through ``overdue``.
+Deadlines are checked by the owner, through ``overdue``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
@@ -23,17 +25,17 @@ from proxy.upstream.deadlines import Deadlines
 MAX_PENDING: Final = 64 * 1024
 """Bytes of a body read before anyone takes them; reading pauses beyond."""
 
-
 _NONE: Final = Deadlines(0, 0, 0)
+_RESET: Final = struct.pack("ii", 1, 0)
+"""``SO_LINGER`` on, with no time to linger: closing sends RST."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """One socket to one endpoint, used by one exchange at a time.
 
-    ``buffer`` is where the socket is read into; it is empty again when
-    ``buffer_updated`` returns, so all connections of a loop share one.  Its
-    size bounds a read, and with that what a client that stops reading can
-    make us hold.
+    ``buffer`` is where the socket is read into.  It is empty again when
+    ``buffer_updated`` returns, so all connections of a loop share one; its
+    size bounds what a client that stops reading can make us hold.
     """
 
     def __init__(
@@ -85,14 +87,9 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
         self.resume_writing()
 
-    def eof_received(self) -> bool:
-        """Close on half-close: an upstream that stopped sending is done."""
-        return False
-
     def pause_writing(self) -> None:
         """The upstream is slow in reading the request's body."""
-        if self._can_write is None:
-            self._can_write = self._loop.create_future()
+        self._can_write = self._can_write or self._loop.create_future()
 
     def resume_writing(self) -> None:
         """It has caught up, or is gone."""
@@ -115,12 +112,11 @@ class Connection(asyncio.BufferedProtocol):
         self.got_bytes = True
         reader = self.reader
         try:
+            had_head = reader.head is not None
+            body = reader.feed(data)
             if reader.head is not None:
-                self._deliver(reader.feed(data))
-            else:
-                body = reader.feed(data)
-                if reader.head is not None:
-                    self._deliver(body)
+                self._deliver(body)
+                if not had_head:
                     self._wake()
         except ProxyError as error:
             self.fail(error)
@@ -224,10 +220,14 @@ class Connection(asyncio.BufferedProtocol):
         """What has come of the body, or the next of it; ``b""`` at its end."""
         while not self._pending and not self.reader.body.is_done:
             await self._changed()
+        data = self._take()
+        self._resume()
+        return data
+
+    def _take(self) -> bytes:
         data = b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
-        self._resume()
         return data
 
     async def pump(self, sink: Write, drain: Callable[[], Awaitable[None]]) -> None:
@@ -235,12 +235,8 @@ class Connection(asyncio.BufferedProtocol):
 
         When ``sink`` returns false, reading stops until ``drain`` is done.
         """
-        if self._pending:
-            data = b"".join(self._pending)
-            self._pending.clear()
-            self._pending_size = 0
-            if not sink(data):
-                self._pause()
+        if self._pending and not sink(self._take()):
+            self._pause()
         self._sink = sink
         while True:
             if self._is_reading_paused:
@@ -259,11 +255,8 @@ class Connection(asyncio.BufferedProtocol):
             self.transport is not None
             and not self.transport.is_closing()
             and self._error is None
-            and self.reader.head is not None
-            and self.reader.body.is_done
-            and self.reader.body.can_reuse
             and not self.is_half_sent
-            and not self.reader.head.should_close
+            and self.reader.is_clean
         )
 
     def rest(self) -> None:
@@ -275,24 +268,32 @@ class Connection(asyncio.BufferedProtocol):
 
     def fail(self, error: ProxyError) -> None:
         """End the exchange with ``error`` and drop the socket."""
-        if self._error is None:
-            self._error = error
+        self._error = self._error or error
         self._wake()
         self.abort()
 
     def abort(self) -> None:
-        """Drop the socket now; the upstream sees the client's leaving at once."""
+        """Drop the socket now, in mid-answer by a reset.
+
+        A server that only writes may not look for an orderly end (llama.cpp
+        misses some, and generates on for nobody); a reset it cannot miss.
+        """
         if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            if self._is_busy and sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def overdue(self, now: float) -> UpstreamTimeout | None:
-        """The deadline that has passed at ``now``, if one has."""
+        """The deadline that has passed at ``now``, if one has.
+
+        While a request is being sent its sending counts, and while a client
+        does not read, that is no fault of the upstream's.
+        """
         return self._deadlines.overdue(
             now,
             since=self._since,
-            # While a request is still being sent, its sending counts.
             started=self._started if self.reader.head is not None else self.touched,
-            # A client that does not read is no fault of the upstream's.
             spoke=now if self._is_reading_paused else self.touched,
             has_content=self.has_content or self._is_reading_paused,
         )
