@@ -34,7 +34,7 @@ e2e: setup ## a real model server, driven through us by the official clients
 
 e2e-vllm: setup ## vLLM with a tiny random model as the upstream
 	bash tests/e2e/vllm_setup.sh
-	.e2e/vllm/bin/python tests/e2e/vllm.py
+	.e2e/vllm/bin/python tests/e2e/run_vllm.py
 
 bench: setup ## CPU a request beside bare aiohttp and whatever peers are installed
 	bash tests/bench/run.sh

@@ -72,6 +72,12 @@ class Run:
             self.failed += 1
         self.say(f"{word:6} {time.monotonic() - began:6.2f} s  {name:26} {said}")
 
+    def end(self):
+        self.say(f"{len(self.lines) - 1 - self.failed} passed, {self.failed} failed")
+        if self._transcript:
+            Path(self._transcript).write_text("\n".join(self.lines) + "\n")
+        sys.exit(bool(self.failed))
+
     def close(self):
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
@@ -80,8 +86,6 @@ class Run:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-        if self._transcript:
-            Path(self._transcript).write_text("\n".join(self.lines) + "\n")
 
 
 def free_ports(count):
@@ -98,13 +102,25 @@ def busy_slots(port):
     )
 
 
-def wait_for(url):
-    for _ in range(300):
+def wait_for(url, is_alive=lambda: True):
+    for _ in range(1500):
         try:
             return steps.get(url)
         except OSError:
-            time.sleep(0.1)  # noqa: TID251 - a real server is waited for
+            time.sleep(0.2)  # noqa: TID251 - a real server is waited for
+        if not is_alive():
+            break
     raise SystemExit(f"{url} does not answer")
+
+
+def serve(run, config, *, listen, admin, **ports):
+    """The program under ``config``, once it is ready."""
+    path = Path(tempfile.mkdtemp()) / "e2e.yaml"
+    digest = sha256(KEY.encode()).hexdigest()
+    path.write_text(config.format(listen=listen, admin=admin, digest=digest, **ports))
+    command = os.environ.get("SIDESTREAM_CMD", str(ROOT / ".venv/bin/sidestream")).split()
+    run.start([*command, "serve", "--config", str(path)], stdout=subprocess.DEVNULL)
+    wait_for(f"http://127.0.0.1:{admin}/readyz")
 
 
 def node(run, url):
@@ -147,27 +163,19 @@ def main():
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        config = Path(tempfile.mkdtemp()) / "e2e.yaml"
-        digest = sha256(KEY.encode()).hexdigest()
-        config.write_text(
-            CONFIG.format(listen=listen, admin=admin, model=model, embed=embed, digest=digest)
-        )
-        command = os.environ.get("SIDESTREAM_CMD", str(ROOT / ".venv/bin/sidestream")).split()
-        run.start([*command, "serve", "--config", str(config)], stdout=subprocess.DEVNULL)
-        wait_for(f"http://127.0.0.1:{admin}/readyz")
+        serve(run, CONFIG, listen=listen, admin=admin, model=model, embed=embed)
         url = f"http://127.0.0.1:{listen}/v1"
         world = steps.World(url, KEY, "chat", lambda: busy_slots(model))
         run.say("Gemma 3 270M in llama.cpp, through Sidestream, by openai for Python and Node")
         for step in steps.STEPS:
             run.step(step.__name__, lambda step=step: step(world))
         node(run, url)
-        run.step("server idle at the end", lambda: steps._until_idle(world))
+        run.step("server idle at the end", lambda: steps.until_idle(world))
         status = json.loads(steps.get(f"http://127.0.0.1:{admin}/status", "admin"))
         run.step("nothing in flight", lambda: check_idle(status))
     finally:
         run.close()
-    run.say(f"{len(run.lines) - 1 - run.failed} passed, {run.failed} failed")
-    sys.exit(bool(run.failed))
+    run.end()
 
 
 def check_idle(status):

