@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -110,6 +111,8 @@ class Worker:
         self.port = settings.listen.port
         self.admin_port = place.admin.port
         self.metrics.watch(self.app.gauges)
+        if self.lines is not None:
+            self.metrics.watch(self.lines.gauges)
 
     def _swap(self, loaded: Loaded) -> None:
         """Put a new configuration in force for requests that come from now on."""
@@ -135,6 +138,11 @@ class Worker:
                 self.admin_port = runner.addresses[0][1]
             self._tick()
             self._on_signals()
+            # What is here now stays: no collection need look at it again, and
+            # requests leave few cycles behind.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(10_000, 20, 50)
             self._is_ready = True
             ready()
             async with asyncio.TaskGroup() as tasks:

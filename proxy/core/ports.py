@@ -37,11 +37,13 @@ class Intake(Protocol):
     """The body of a request, not read yet.
 
     It can be taken once: whole by ``read`` or in pieces by ``chunks``.
-    ``length`` is in bytes, ``None`` where the client did not say.
+    ``length`` is in bytes, ``None`` where the client did not say;
+    ``is_encoded`` says that the client compressed it.
     """
 
     length: int | None
     has_body: bool
+    is_encoded: bool
 
     @property
     def is_read(self) -> bool:

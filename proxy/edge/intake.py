@@ -28,8 +28,17 @@ class Incoming:
     ``body_s`` bounds the seconds between two pieces of the body.
     """
 
-    __slots__ = ("_beginning", "_body_s", "_expects", "connection", "has_body", "length", "message",
-                 "payload")  # fmt: skip
+    __slots__ = (
+        "_beginning",
+        "_body_s",
+        "_expects",
+        "connection",
+        "has_body",
+        "is_encoded",
+        "length",
+        "message",
+        "payload",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -46,6 +55,7 @@ class Incoming:
         length = message.headers.get("content-length")
         self.length = int(length) if length is not None else None
         self.has_body = bool(self.length) or message.chunked
+        self.is_encoded = "content-encoding" in message.headers
         self._expects = message.headers.get("expect", "").lower() == "100-continue"
 
     # what aiohttp's request handler calls
@@ -76,7 +86,9 @@ class Incoming:
             return b""
         if self.length is not None and self.length > limit:
             raise _too_large(limit)
-        encoding = self.message.headers.get("content-encoding", "identity").strip().lower()
+        encoding = "identity"
+        if self.is_encoded:
+            encoding = self.message.headers["content-encoding"].strip().lower()
         if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
             raise UnsupportedEncoding("send the body as it is, or with gzip or deflate")
         payload = self.payload

@@ -11,6 +11,7 @@ import asyncio
 import os
 import queue
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 MAX_WAITING: Final = 64
@@ -55,6 +56,10 @@ class LineWriter:
             self._batches.put_nowait(b"".join(lines))
         except queue.Full:
             self.dropped += len(lines)
+
+    def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:
+        """What a scrape is told."""
+        yield "sidestream_log_lines_dropped", "Log lines nobody read in time", {}, self.dropped
 
     def close(self, wait_s: float = 1.0) -> None:
         """Write what is left, waiting no longer than ``wait_s`` for the reader."""

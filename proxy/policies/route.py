@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.exchange import Exchange
+from proxy.core.plan import Plan
 from proxy.core.policy import Answer, Policy
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Facts, RouteTable, plan
 from proxy.wire.body import estimate_tokens, facts_of
+
+MAX_KNOWN: Final = 4096
+"""Plans that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,23 @@ class RoutePolicy(Policy):
     def __init__(self, table: RouteTable, scopes: Mapping[str, Scope]) -> None:
         self._table = table
         self._scopes = scopes
+        self._known: dict[tuple[str, str, str], Plan] = {}
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Plan; 403 and 404 say which models there are."""
-        x.plan = plan(self._table, facts_for(x, self._scopes[x.tenant], self._table))
+        scope = self._scopes[x.tenant]
+        if not self._table.is_static or scope.regions is not None:
+            x.plan = plan(self._table, facts_for(x, scope, self._table))
+            return None
+        key = (x.tenant, x.model, x.path)
+        found = self._known.get(key)
+        if found is None:
+            found = plan(self._table, facts_for(x, scope, self._table))
+            if len(self._known) >= MAX_KNOWN:
+                # Clients choose models and paths; the common ones come back.
+                self._known.clear()
+            self._known[key] = found
+        x.plan = found
         return None
 
 

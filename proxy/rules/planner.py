@@ -100,12 +100,14 @@ class RouteTable:
     """All routes in their order.  ``regions`` maps upstreams to theirs.
 
     ``reads_body`` says that some rule asks for tokens, tools or images, which
-    cost a walk over the body to know.
+    cost a walk over the body to know.  ``is_static`` says that nothing but
+    model, path and tenant decides, so that a plan may be remembered.
     """
 
     rules: tuple[RouteRule, ...]
     regions: Mapping[str, str] = field(default_factory=dict)
     reads_body: bool = False
+    is_static: bool = False
 
     @staticmethod
     def of(rules: tuple[RouteRule, ...], regions: Mapping[str, str]) -> RouteTable:
@@ -116,7 +118,13 @@ class RouteTable:
             or rule.match.images is not None
             for rule in rules
         )
-        return RouteTable(rules, regions, asks)
+        static = all(
+            rule.fixed is not None
+            and rule.match.stream is None
+            and not (rule.match.tags or rule.match.headers)
+            for rule in rules
+        )
+        return RouteTable(rules, regions, asks, static and not asks)
 
 
 def plan(table: RouteTable, facts: Facts, *, explain: bool = False) -> Plan:

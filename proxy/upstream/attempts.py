@@ -45,6 +45,9 @@ class _Failure:
     retry_after: float | None = None
 
 
+_NO_FAILURE: Final = _Failure("none")
+
+
 class Forwarder:
     """Sends an exchange to the targets of its plan."""
 
@@ -67,7 +70,7 @@ class Forwarder:
         """The first answer worth sending on, or the last failure."""
         plan = x.plan
         assert plan is not None
-        failure = _Failure("none", UpstreamFailed("the route has no target"))
+        failure = _NO_FAILURE
         for i, target in enumerate(plan.targets):
             is_last = i + 1 == len(plan.targets)
             reply, failure = await self._target(x, plan, target, is_last=is_last)
@@ -87,11 +90,13 @@ class Forwarder:
         upstream = self._upstreams[target.upstream]
         tries = 1 if _is_client_retry(x) else max(1, plan.retry.attempts)
         upstream.budget.earned += plan.retry.budget
+        failure = _NO_FAILURE
         for attempt in range(1, tries + 1):
             x.target = target
-            failure = await self._attempt(x, target, upstream)
-            if failure.cause == "":
-                return failure.reply, failure
+            answer = await self._attempt(x, target, upstream)
+            if not isinstance(answer, _Failure):
+                return answer, _NO_FAILURE
+            failure = answer
             is_retriable = should_retry(plan.retry, failure.cause)
             if not is_retriable and failure.reply is not None:
                 # The client's own mistake is the same everywhere.
@@ -109,7 +114,9 @@ class Forwarder:
             await asyncio.sleep(wait)
         return None, failure
 
-    async def _attempt(self, x: Exchange, target: Target, upstream: Upstream) -> _Failure:
+    async def _attempt(
+        self, x: Exchange, target: Target, upstream: Upstream
+    ) -> UpstreamReply | _Failure:
         try:
             reply = await self._fetch(x, target, upstream)
         except UpstreamRefused as exc:
@@ -140,7 +147,7 @@ class Forwarder:
             raise
         return reply
 
-    def _judge(self, reply: UpstreamReply, upstream: Upstream) -> _Failure:
+    def _judge(self, reply: UpstreamReply, upstream: Upstream) -> UpstreamReply | _Failure:
         """Whether an answer that did come is good enough."""
         status = reply.head.status
         if status >= 400:
@@ -156,7 +163,7 @@ class Forwarder:
             code = relay.error.get("code")
             cause = str(code) if isinstance(code, int) and 400 <= code < 600 else "500"
             return _Failure(cause, reply=reply)
-        return _Failure("", reply=reply)
+        return reply
 
     async def _send(
         self, x: Exchange, pool: Pool, request: bytes, out: Outgoing, deadlines: Deadlines

@@ -18,7 +18,7 @@ from proxy.rules.retries import RetryBudget
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Origin, Pool
-from proxy.upstream.providers import Provider
+from proxy.upstream.providers import Provider, salts
 from proxy.upstream.target import Endpoint, Upstream
 from proxy.wire.headers import dropped
 
@@ -147,6 +147,7 @@ def _upstream(spec: Spec, endpoints: list[Endpoint]) -> Upstream:
         passthrough=spec.passthrough,
         budget=RetryBudget(),
         region=spec.region,
+        salts=salts(spec.key or spec.name) if spec.provider.shares_prefixes else None,
     )
 
 

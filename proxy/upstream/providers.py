@@ -6,7 +6,10 @@ functions on bodies.  Everything else is the same wire.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
@@ -29,6 +32,7 @@ class Provider:
 
     ``asks_usage``: it takes ``stream_options.include_usage``.  ``idle_s``:
     seconds a kept connection may idle, below the server's own keep-alive.
+    ``shares_prefixes``: tenants' prompts share a cache unless salted.
     ``strip_headers`` and ``strip_body`` are what tenants may not send there.
     """
 
@@ -44,6 +48,7 @@ class Provider:
     has_root_paths: bool = False
     translates_guided: bool = False
     normalises_errors: bool = False
+    shares_prefixes: bool = False
     api_version: str = ""
 
     @property
@@ -114,6 +119,19 @@ def _segment(model: str) -> str:
     return safe if safe.strip(".") else "-"
 
 
+def salts(secret: str) -> Callable[[str], str]:
+    """What makes a tenant's prefixes its own: the same at every replica that
+    has ``secret``, and not to be guessed by another tenant.
+    """
+    key = blake2b(secret.encode(), digest_size=32).digest()
+
+    @lru_cache(maxsize=4096)
+    def salt(tenant: str) -> str:
+        return blake2b(tenant.encode(), key=key, digest_size=16).hexdigest()
+
+    return salt
+
+
 def structured(body: dict[str, Any]) -> dict[str, Any]:
     """``guided_*`` fields as ``structured_outputs``, which replaced them."""
     given = {new: body[old] for old, new in _GUIDED.items() if body.get(old) is not None}
@@ -150,6 +168,7 @@ PROVIDERS: Final[dict[str, Provider]] = {
             has_root_paths=True,
             translates_guided=True,
             normalises_errors=True,
+            shares_prefixes=True,
         ),
         Provider(kind="ollama", base_url="http://127.0.0.1:11434/v1"),
         Provider(kind="generic", has_root_paths=True),

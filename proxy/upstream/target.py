@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,7 +40,8 @@ class Upstream:
 
     ``static`` holds the credentials and fixed headers as bytes, ``drops`` the
     names of a client's headers that stay here.  ``passthrough`` upstreams get
-    the client's own credentials and none of ours.
+    the client's own credentials and none of ours.  ``salts`` keeps tenants from
+    finding each other's prompts in a shared prefix cache by its speed.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Upstream:
     asks_usage: bool
     passthrough: bool
     budget: RetryBudget
+    salts: Callable[[str], str] | None = None
     region: str = ""
     turn: int = 0
 
@@ -84,6 +86,8 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
         return Outgoing(x.raw)
     provider = upstream.provider
     changes: dict[str, Any] = {}
+    if upstream.salts is not None and x.endpoint.dialect != "plain":
+        changes["cache_salt"] = upstream.salts(x.tenant)
     if target.model and target.model != x.model and "model" in body:
         changes["model"] = target.model
     hides = False
@@ -108,7 +112,7 @@ def head_bytes(
     """Request line and headers, to the blank line."""
     is_metered = x.endpoint.is_metered or x.endpoint.body == "json"
     drop = upstream.drops_metered if is_metered else upstream.drops
-    if x.raw is not None and "content-encoding" in x.headers:
+    if x.intake.is_encoded and x.raw is not None:
         drop = drop | {b"content-encoding"}  # ``raw`` is what was inside
     lines = request_lines(x.raw_headers, drop)
     lines.insert(0, _begin(x, target, upstream, endpoint))

@@ -104,6 +104,7 @@ class Relay:
             and b'_reason":"' not in data
             and b'_reason": "' not in data
             and not self.is_torn
+            and not self.is_done
         ):
             self.events += 1
             self._tail = data
@@ -133,8 +134,10 @@ class Relay:
 
     def _whole(self, data: bytes) -> bytes:
         """Whole events: only those that may say something are taken apart."""
+        if self._is_over:
+            return b""
         if not self._is_plain(data, data.count(b"\n\n")):
-            return b"".join([self._event(raw) for raw in split(data)])
+            return b"".join([self._event(raw) for raw in split(data) if not self._is_over])
         out: list[bytes] = []
         at = 0
         while not self.has_content and at < len(data):
@@ -145,12 +148,19 @@ class Relay:
             self._skip(data, at, start, out)
             out.append(self._event(data[start:end]))
             at = end
+            if self._is_over:
+                return b"".join(out)
         if not out:
             self.events += data.count(b"\n\n")
             self._tail = data
             return data
         self._skip(data, at, len(data), out)
         return b"".join(out)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether ``[DONE]`` has passed: after it, decoders choke on anything."""
+        return self.is_done and self._dialect == "chat"
 
     def _skip(self, data: bytes, start: int, end: int, out: list[bytes]) -> None:
         """Events that say nothing to us."""

@@ -132,6 +132,17 @@ def test_the_last_event_gets_the_blank_line_it_lacks_if_it_is_whole():
     assert relayed([ROLE + b'data: {"choices":'])[1] == ROLE
 
 
+@given(cuts, st.booleans())
+def test_nothing_follows_done(where, is_crlf):
+    whole = ROLE + WORDS[0] + DONE + WORDS[1] + b": bye\n\n"
+    expected = ROLE + WORDS[0] + DONE
+    if is_crlf:
+        whole, expected = (b.replace(b"\n", b"\r\n") for b in (whole, expected))
+
+    assert relayed(torn(whole, where))[1] == expected
+    assert relayed([expected, whole[len(expected) :]])[1] == expected
+
+
 @given(st.integers(0, 3000), cuts)
 def test_an_event_too_large_to_hold_passes_as_it_comes(extra, where):
     big = chunk({"content": "x" * (MAX_HELD + extra)})

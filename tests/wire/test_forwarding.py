@@ -331,7 +331,10 @@ async def test_vllms_private_fields_and_errors_are_put_right(tmp_path):
         tmp_path, request(body=body, headers=("X-Vllm-Priority: 1",)), kind="vllm", script=script
     )
 
-    assert seen.json == {**CHAT, "structured_outputs": {"regex": "a+"}}
+    salt = seen.json["cache_salt"]
+    assert seen.json == {**CHAT, "structured_outputs": {"regex": "a+"}, "cache_salt": salt}
+    assert len(salt) == 32
+    assert "acme" not in salt
     assert "x-vllm-priority" not in seen.headers
     assert_refused(answer, 401)
 
