@@ -26,6 +26,7 @@ from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
+from proxy.upstream.fleet import UnusableTls
 from proxy.workers import Supervisor, worker_command
 
 log = logging.getLogger("sidestream")
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
-    except CannotListen as exc:
+    except (CannotListen, UnusableTls) as exc:
         print(f"sidestream: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

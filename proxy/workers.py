@@ -22,6 +22,8 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.edge.admin import ADMIN_ONLY, may_look, refusal
+
 log = logging.getLogger("sidestream.workers")
 
 MAX_PAUSE: Final = 10.0
@@ -139,6 +141,9 @@ class Supervisor:
         return await self._each("POST", "/api/reload", request)
 
     async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
+        # The workers see a unix socket, so who asks is judged here.
+        if not may_look(request, self._token):
+            return refusal(401, ADMIN_ONLY)
         answers = await self._ask(method, path, request)
         worst = max(status for status, _ in answers)
         if worst in (401, 403):

@@ -127,11 +127,11 @@ class Pipeline:
             end = End("client_gone", exc)
         except ProxyError as exc:
             end = End("upstream_broke" if exc.fault == "upstream" else "refused", exc)
-            client.refuse(x, exc)
+            _refuse(x, client, exc)
         except Exception as exc:
             _log_bug(f"request {x.id}", exc)
             end = End("refused", exc)
-            client.refuse(x, Bug(f"internal error; the log names it by request id {x.id}"))
+            _refuse(x, client, Bug(f"internal error; the log names it by request id {x.id}"))
         finally:
             self._unwind(x, entered, end)
         return end
@@ -256,6 +256,14 @@ class _Chain:
 def _bind(half: StreamHalf, send: Send) -> Send:
     feed = half.feed
     return lambda frame: feed(frame, send)
+
+
+def _refuse(x: Exchange, client: ClientLeg, error: ProxyError) -> None:
+    try:
+        client.refuse(x, error)
+    except ConnectionError:
+        # Nobody is left to be told.
+        return
 
 
 def _log_bug(where: str, exc: Exception) -> None:

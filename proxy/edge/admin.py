@@ -19,7 +19,8 @@ from prometheus_client.exposition import choose_encoder
 from proxy.observe.metrics import Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_LOOPBACK: Final = ("127.0.0.1", "::1", "")
+_LOOPBACK: Final = ("127.0.0.1", "::1", "", None)
+ADMIN_ONLY: Final = "send the admin token as `Authorization: Bearer TOKEN`"
 
 
 class Admin:
@@ -66,27 +67,39 @@ class Admin:
         return web.Response(body=encode(self._registry), headers={"content-type": kind})
 
     async def _status_page(self, request: web.Request) -> web.Response:
-        if not self._has_token(request) and (self.token or request.remote not in _LOOPBACK):
-            return _refusal(401, "send the admin token as `Authorization: Bearer TOKEN`")
+        if not may_look(request, self.token):
+            return refusal(401, ADMIN_ONLY)
         return web.Response(body=orjson.dumps(self._status()), content_type="application/json")
 
     async def _reload_now(self, request: web.Request) -> web.Response:
         if not self.token:
-            return _refusal(403, "set admin.token in the configuration to use the admin API")
-        if not self._has_token(request):
-            return _refusal(401, "send the admin token as `Authorization: Bearer TOKEN`")
+            return refusal(403, "set admin.token in the configuration to use the admin API")
+        if not has_token(request, self.token):
+            return refusal(401, ADMIN_ONLY)
         problems = await self._reload()
         body = orjson.dumps({"reloaded": not problems, "problems": problems})
         return web.Response(
             status=422 if problems else 200, body=body, content_type="application/json"
         )
 
-    def _has_token(self, request: web.Request) -> bool:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        return bool(self.token) and hmac.compare_digest(given.encode(), self.token.encode())
+
+def has_token(request: web.Request, token: str) -> bool:
+    """Whether a request carries the admin token, where there is one."""
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+    return bool(token) and hmac.compare_digest(
+        given.encode("utf-8", "surrogateescape"), token.encode()
+    )
 
 
-def _refusal(status: int, message: str) -> web.Response:
+def may_look(request: web.Request, token: str) -> bool:
+    """Whether a request may see what is not public: by token, or from loopback
+    where there is none.
+    """
+    return has_token(request, token) or (not token and request.remote in _LOOPBACK)
+
+
+def refusal(status: int, message: str) -> web.Response:
+    """An error in OpenAI's form."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     return web.Response(
         status=status, body=orjson.dumps({"error": error}), content_type="application/json"
@@ -98,4 +111,4 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as exc:
-        return _refusal(exc.status, f"{request.method} {request.path[:200]}: {exc.reason}")
+        return refusal(exc.status, f"{request.method} {request.path[:200]}: {exc.reason}")

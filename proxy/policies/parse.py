@@ -25,6 +25,8 @@ class ParsePolicy(Policy):
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Read as much as the endpoint asks for; 400 says what is wrong where."""
+        if x.endpoint.is_socket and x.headers.get("upgrade", "").lower() != "websocket":
+            raise BadRequest(f"{x.path} is a WebSocket; connect to it as one")
         kind = x.endpoint.body
         if kind == "json" and x.intake.has_body:
             x.raw = await x.intake.read(self._max_body)

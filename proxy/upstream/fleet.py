@@ -151,12 +151,18 @@ def _upstream(spec: Spec, endpoints: list[Endpoint]) -> Upstream:
     )
 
 
+class UnusableTls(Exception):
+    """A TLS file of an upstream cannot be read or is not what it should be."""
+
+
 def _context(tls: Tls | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca or None if tls else None)
-    if tls is not None:
-        if tls.cert:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca or None if tls else None)
+        if tls is not None and tls.cert:
             context.load_cert_chain(tls.cert, tls.key or None)
-        if not tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+    except OSError as exc:  # which ssl.SSLError is too
+        raise UnusableTls(f"upstreams: tls: {exc.strerror or exc}") from exc
+    if tls is not None and not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context

@@ -105,8 +105,12 @@ class UpstreamReply:
         conn = self._conn
         assert conn is not None
         if self.relay is not None:
-            while not self.relay.events and (data := await conn.receive_some()):
+            while not self.relay.events and len(self._held) <= WHOLE:
+                if not (data := await conn.receive_some()):
+                    break
                 self._held += self._meter_stream(data)
+            else:
+                return
             if not self.relay.events:
                 self._held += self.relay.end()
                 self.relay.check()

@@ -148,7 +148,7 @@ def _begin(x: Exchange, target: Target, upstream: Upstream, endpoint: Endpoint) 
     known = endpoint.beginnings.get(key)
     if known is None:
         path = upstream.provider.path_for(endpoint.base_path, x.path, x.query, model)
-        line = f"{x.method} {path} HTTP/1.1\r\nHost: ".encode("ascii", "surrogateescape")
+        line = f"{x.method} {path} HTTP/1.1\r\nHost: ".encode("utf-8", "surrogateescape")
         known = line + endpoint.host + _CRLF
         if len(endpoint.beginnings) >= MAX_REMEMBERED:
             endpoint.beginnings.clear()  # paths with ids in them; the common ones come back

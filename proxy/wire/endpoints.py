@@ -71,7 +71,7 @@ EXACT: Final[dict[str, Endpoint]] = {
 }
 
 _FAMILIES: Final[tuple[tuple[str, Endpoint], ...]] = (
-    ("models", Endpoint(name="model", methods=_GET | _DELETE)),
+    ("models", Endpoint(name="model", methods=_GET)),
     (
         "responses",
         Endpoint(name="response", methods=_ANY, body="opaque", dialect="responses", opt_in=True),

@@ -131,6 +131,15 @@ async def test_prefix_v1_may_be_left_out_and_queries_are_kept(tmp_path):
     assert seen.line == "POST /v1/chat/completions?a=b%20c HTTP/1.1"
 
 
+async def test_a_socket_path_without_an_upgrade_is_refused(tmp_path):
+    async with Scripted([]) as upstream, program(
+        tmp_path, upstream.port, tenant=", paths: [/v1/realtime]"
+    ) as running:  # fmt: skip
+        answer = await ask(running.port, request("/v1/realtime?model=m", method="GET"))
+
+    assert_refused(answer, 400)
+
+
 async def test_uploads_stream_through_with_their_length(tmp_path):
     body = bytes(range(256)) * 2000
     tenant = ", paths: [/v1/files]"

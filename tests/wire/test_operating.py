@@ -364,6 +364,20 @@ def children(pid):
     return [int(child) for child in text.split()]
 
 
+async def test_a_tls_file_that_is_missing_is_one_clear_line(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        'upstreams: {a: {base_url: "https://a.example/v1", tls: {ca: /nowhere.pem}}}\n'
+        "routes: [{name: r, targets: [{upstream: a}]}]\n"
+    )
+    async with Command("serve", "--config", str(path)) as command:
+        await command.process.wait()
+
+    assert command.process.returncode == 1
+    assert b"tls: No such file" in command.rest[1]
+    assert b"Traceback" not in command.rest[1]
+
+
 async def test_wrong_configurations_end_the_command_with_all_problems(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("listne: x\n")

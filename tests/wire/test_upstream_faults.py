@@ -199,6 +199,28 @@ async def test_compressed_answers_are_read_and_sent_on_plain(tmp_path):
     assert streamed.events[-1] == "data: [DONE]"
 
 
+async def test_keep_alive_comments_are_no_content_and_do_not_pile_up(tmp_path):
+    async def drip(peer):
+        await peer.send(SSE_HEAD)
+        while True:
+            await peer.send(framed(b": keep-alive\n\n" * 100))
+            await asyncio.sleep(0.01)
+
+    async with Scripted([drip]) as upstream, program(tmp_path, upstream.port) as running:
+        assert_refused(await ask(running.port, STREAMED), 504, "upstream_timeout")
+
+
+async def test_comments_between_events_pass(tmp_path):
+    comment = b": keep-alive\n\n"
+    async with (
+        Scripted([streams([comment, ROLE, comment, *WORDS, STOP, DONE])]) as upstream,
+        program(tmp_path, upstream.port) as running,
+    ):
+        answer = await ask(running.port, STREAMED)
+
+    assert answer.body == comment + ROLE + comment + b"".join([*WORDS, STOP, DONE])
+
+
 async def test_informational_answers_are_passed_over(tmp_path):
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     async with (
