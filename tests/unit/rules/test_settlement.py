@@ -65,12 +65,12 @@ def test_what_has_drained_is_not_given_back():
 
 
 def test_a_refund_never_takes_from_what_came_later():
-    """Two guesses are given back around a real charge, after both have drained."""
+    """Two guesses are given back around a real charge, when both have all but drained."""
     book = Book("t")
     reserve(book, NOW, "guess 1", [(TOKENS, 50)])
     reserve(book, NOW, "guess 2", [(TOKENS, 50)])
     settle(book, NOW, "guess 1", [(TOKENS, 0)], b"")
-    reserve(book, NOW + 50 * S, "real", [(TOKENS, 50)])
+    reserve(book, NOW + 49 * S, "real", [(TOKENS, 50)])
 
     settle(book, NOW + 50 * S, "guess 2", [(TOKENS, 0)], b"")
 
