@@ -22,8 +22,6 @@ IO_FLOORS = {"stores", "upstream", "edge"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}
-TYPE_ONLY = {("edge/intake.py", "proxy.edge.connection")}
-"""A connection makes intakes and an intake names its connection's type."""
 
 files = sorted(ROOT.rglob("*.py"))
 floors = [p for p in files if p.parent != ROOT]
@@ -68,9 +66,7 @@ def test_there_is_no_import_cycle():
         where = path.relative_to(ROOT)
         module = ".".join(("proxy", *where.with_suffix("").parts)).removesuffix(".__init__")
         names = {name for _, name in imports(ast.parse(path.read_text()))}
-        graph[module] = {
-            n for n in names if n.startswith("proxy") and (str(where), n) not in TYPE_ONLY
-        }
+        graph[module] = {n for n in names if n.startswith("proxy")}
     done, path_now = set(), []
 
     def visit(module):
@@ -90,13 +86,9 @@ def test_there_is_no_import_cycle():
 @each_file
 def test_imports_are_absolute_and_at_the_top(path):
     tree = ast.parse(path.read_text())
-    inside = [
-        n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
-    ]
-    allowed = [*tree.body, *(n for block in inside for n in block.body)]
     for node, name in imports(tree):
         assert not getattr(node, "level", 0), f"{path}:{node.lineno}: write {name} out"
-        assert node in allowed, f"{path}:{node.lineno}: import {name} at the top"
+        assert node in tree.body, f"{path}:{node.lineno}: import {name} at the top"
 
 
 @each_file

@@ -14,8 +14,7 @@ from typing import Final
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.ports import Clock
-from proxy.edge.connection import ClientConnection
-from proxy.edge.intake import Incoming
+from proxy.edge.intake import Client, Incoming
 from proxy.wire.faults import error_body, error_headers, stream_error
 
 _STATUS_LINES: Final = {
@@ -63,7 +62,7 @@ class Leg:
     )  # fmt: skip
 
     def __init__(
-        self, connection: ClientConnection, incoming: Incoming, labels: Labels, clock: Clock
+        self, connection: Client, incoming: Incoming, labels: Labels, clock: Clock
     ) -> None:
         message = incoming.message
         self._connection = connection

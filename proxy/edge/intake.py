@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from aiohttp import StreamReader
 from aiohttp.http_parser import RawRequestMessage
@@ -18,8 +18,29 @@ from aiohttp.http_websocket import WebSocketReader
 from proxy.core.errors import BodyTooLarge, InvalidBody, RequestTimeout, UnsupportedEncoding
 from proxy.core.ports import Tunnel
 
-if TYPE_CHECKING:  # a connection makes intakes, an intake writes to its connection
-    from proxy.edge.connection import ClientConnection
+
+class Client(Protocol):
+    """The connection that a request came by, as far as others need it."""
+
+    peer: str
+    transport: asyncio.Transport | None
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the client is behind in reading."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until it has caught up."""
+        ...
+
+    def abort(self) -> None:
+        """Close so that half an answer cannot be taken for a whole one."""
+        ...
+
+    def set_parser(self, parser: WebSocketReader) -> None:
+        """Hand all further bytes to ``parser``."""
+        ...
 
 
 class Incoming:
@@ -44,7 +65,7 @@ class Incoming:
         self,
         message: RawRequestMessage,
         payload: StreamReader,
-        connection: ClientConnection,
+        connection: Client,
         body_s: float,
     ) -> None:
         self.message = message
@@ -155,7 +176,7 @@ class Incoming:
 class _Towards:
     """Stands where aiohttp keeps its WebSocket parser, and parses nothing."""
 
-    def __init__(self, connection: ClientConnection, far: Tunnel) -> None:
+    def __init__(self, connection: Client, far: Tunnel) -> None:
         self._connection = connection
         self._far = far
         far.on_writable(self._resume)

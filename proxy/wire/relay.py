@@ -136,7 +136,8 @@ class Relay:
         """Whole events: only those that may say something are taken apart."""
         if self._is_over:
             return b""
-        if not self._is_plain(data, data.count(b"\n\n")):
+        count = self._count(data)
+        if not count:
             return b"".join([self._event(raw) for raw in split(data) if not self._is_over])
         out: list[bytes] = []
         at = 0
@@ -151,7 +152,7 @@ class Relay:
             if self._is_over:
                 return b"".join(out)
         if not out:
-            self.events += data.count(b"\n\n")
+            self.events += count
             self._tail = data
             return data
         self._skip(data, at, len(data), out)
@@ -165,24 +166,27 @@ class Relay:
     def _skip(self, data: bytes, start: int, end: int, out: list[bytes]) -> None:
         """Events that say nothing to us."""
         if start < end:
-            self.events += data.count(b"\n\n", start, end)
+            lines = 3 if self._dialect == "responses" else 2
+            self.events += data.count(b"\n", start, end) // lines
             self._tail = data[start:end]
             out.append(self._tail)
 
-    def _is_plain(self, data: bytes, count: int) -> bool:
-        """Whether every event is one line of data, after a line of event in Responses."""
+    def _count(self, data: bytes) -> int:
+        """How many events there are, if every one is one line of data (after a
+        line of event in Responses); 0 if anything else stands in ``data``.
+
+        Beginnings are counted and then line breaks: were there another line
+        anywhere, there would be more of them.
+        """
+        if not data.endswith(b"\n\n"):
+            return 0
         if self._dialect == "responses":
-            return (
-                data.startswith(b"event: ")
-                and data.count(b"\n") == count * 3
-                and data.count(b"\ndata: {") == count
-                and data.count(b"\n\nevent: ") == count - 1
-            )
-        return (
-            data.startswith(b"data: ")
-            and data.count(b"\n") == count * 2
-            and data.count(b"\n\ndata: ") == count - 1
-        )
+            count = data.count(b"\n\nevent: ") + 1
+            is_plain = data.startswith(b"event: ") and data.count(b"\ndata: {") == count
+            return count if is_plain and data.count(b"\n") == count * 3 else 0
+        count = data.count(b"\n\ndata: ") + 1
+        is_plain = data.startswith(b"data: ") and data.count(b"\n") == count * 2
+        return count if is_plain else 0
 
     def _spots(self, data: bytes, start: int) -> list[tuple[int, int]]:
         """Begin and end of the events of plain ``data`` that must be read."""
