@@ -27,7 +27,7 @@ upstreams:
 {upstreams}
 routes:
 {routes}
-  - {{name: rest, match: {{model: "*"}}, targets: [{{upstream: main}}], retry: {{attempts: {attempts}}}}}
+  - {{name: rest, match: {{model: "{rest}"}}, targets: [{{upstream: main}}], retry: {{attempts: {attempts}}}}}
 tenants:
   acme: {{keys: [{{sha256: {digest}, name: one}}]{tenant}}}
 {tenants}
@@ -74,7 +74,7 @@ async def program(tmp_path, port, *, env=None, **parts):
     """The program with one upstream on ``port``."""
     values = {
         "process": "{}", "kind": "generic", "first": "300ms", "idle": "300ms", "upstreams": "",
-        "routes": "", "attempts": 1, "tenant": "", "tenants": "", "more": "",
+        "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "",
     } | parts  # fmt: skip
     path = tmp_path / "sidestream.yaml"
     path.write_text(CONFIG.format(port=port, digest=DIGEST, **values))
@@ -92,19 +92,27 @@ async def program(tmp_path, port, *, env=None, **parts):
         waiting.cancel()
         await task
     running = Program(worker, task)
-    before = len(asyncio.all_tasks())
+    before = asyncio.all_tasks()
     try:
         yield running
         assert await running.settled() == {}
-        for _ in range(200):
-            if len(asyncio.all_tasks()) <= before + 1:
+        for _ in range(400):
+            left = [t for t in asyncio.all_tasks() - before if _is_ours(t)]
+            if not left:
                 break
             await asyncio.sleep(0.005)
+        assert left == []
     finally:
         worker.stop()
         worker.stop()
         await task
         gc.collect()
+
+
+def _is_ours(task):
+    """Whether a task runs the program's code, and not the test's own."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and ("/proxy/" in code.co_filename)
 
 
 @dataclass

@@ -5,8 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.available import unavailable
+from proxy.config.load import load
+
 PROXY = Path(__file__).parents[1] / "proxy"
 TEXT = (PROXY / "ARCHITECTURE.md").read_text()
+
+
+def test_the_readmes_configuration_is_good(tmp_path):
+    readme = (PROXY.parent / "README.md").read_text()
+    path = tmp_path / "sidestream.yaml"
+    path.write_text(readme.split("```yaml\n")[1].split("```")[0])
+
+    loaded = load(path, {"OPENAI_API_KEY": "sk-1"})
+
+    assert unavailable(loaded.settings) == []
+    assert [note.path for note in loaded.notes] == ["$.tenants.acme.keys[0].file"]
 
 
 def test_it_is_short():

@@ -11,7 +11,6 @@ from proxy.core.frame import Frame
 from proxy.core.policy import Answer
 from tests.kit import Hold, Probe, Shout, Transcript, play
 
-
 PROMPT = "what a client said"
 
 

@@ -5,7 +5,7 @@ import pytest
 from proxy.core.ledger import Charge, Limit
 from proxy.rules.buckets import Book, reserve
 from proxy.rules.counters import line_of
-from proxy.rules.settlement import FORGET_US, drop_idle, settle, sweep
+from proxy.rules.settlement import FORGET_US, drop_idle, forget_gone, settle, sweep
 
 S = 1_000_000
 NOW = 1_800_000_000 * S
@@ -172,8 +172,11 @@ def test_the_memory_of_what_is_gone_ends():
     book = taken(50, ttl=S)
     sweep(book, NOW + S)
 
-    sweep(book, NOW + S + FORGET_US)
+    forget_gone(book, NOW + S + FORGET_US - 1)
+    kept = set(book.gone)
+    forget_gone(book, NOW + S + FORGET_US)
 
+    assert kept == {"l"}
     assert book.gone == {}
 
 
