@@ -13,6 +13,7 @@ import orjson
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
+from proxy.observe.metrics import status_of
 
 
 class RequestLog(Protocol):
@@ -39,7 +40,7 @@ def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
         "model": x.model[:200] or None,
         "upstream_model": (target.model or None) if target is not None else None,
         "stream": x.stream,
-        "status": x.status,
+        "status": status_of(x, end),
         "end": end.kind,
         "attempts": x.attempts,
         "duration_ms": int((now - started) * 100_000) / 100,

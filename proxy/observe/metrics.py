@@ -37,6 +37,11 @@ MAX_TENANTS: Final = 1000
 LABELS: Final = ("tenant", "route", "target", "endpoint", "status")
 
 
+def status_of(x: Exchange, end: End) -> int:
+    """What the client was told; 499 (nginx's word) if it left before it was."""
+    return 499 if not x.status and end.kind == "client_gone" else x.status
+
+
 class Histogram:
     """Counts in buckets, and their sum."""
 
@@ -103,7 +108,7 @@ class Metrics:
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
         tenant = self._tenant(x.tenant)
-        status = x.status if end.kind != "client_gone" or x.status else 499
+        status = status_of(x, end)
         key = (tenant, x.route, x.target.name if x.target else "", x.endpoint.name, status)
         series = self._series.get(key)
         if series is None:

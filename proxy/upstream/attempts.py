@@ -73,6 +73,8 @@ class Forwarder:
         failure = _NO_FAILURE
         for i, target in enumerate(plan.targets):
             is_last = i + 1 == len(plan.targets)
+            if failure.reply is not None:
+                failure.reply.close()
             reply, failure = await self._target(x, plan, target, is_last=is_last)
             if reply is not None:
                 return reply

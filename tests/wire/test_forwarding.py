@@ -288,6 +288,24 @@ async def test_a_fallback_answers_when_the_first_target_cannot(tmp_path):
     assert answer.headers["x-sidestream-attempts"] == "2"
 
 
+@pytest.mark.parametrize("is_large", [True, False])
+async def test_an_answer_that_is_passed_over_gives_its_connection_back(tmp_path, is_large):
+    body = b'{"error":{"message":"' + b"x" * (900_000 if is_large else 10) + b'"}}'
+    first = says(json_answer(body, 503))
+    if not is_large:
+        first = streams([b'data: {"error":{"message":"no","code":503}}\n\n', *EVENTS])
+    routes = (
+        '  - {name: chain, match: {model: "m"}, targets: [{upstream: first}],\n'
+        "     fallback: [{upstream: main}], retry: {attempts: 1}}"
+    )
+    async with Scripted([first]) as bad, Scripted([streams()]) as good:
+        spare = f'  first: {{kind: generic, base_url: "http://127.0.0.1:{bad.port}/v1"}}'
+        async with program(tmp_path, good.port, routes=routes, upstreams=spare) as running:
+            answer = await ask(running.port, request(body=STREAM))
+
+    assert answer.events[-1] == "data: [DONE]"
+
+
 @pytest.mark.parametrize(("status", "tries"), [(500, 2), (429, 2), (400, 1), (404, 1), (422, 1)])
 async def test_statuses_are_retried_only_where_that_can_help(tmp_path, status, tries):
     script = says(json_answer(b'{"error":{"message":"x"}}', status, ("Retry-After-Ms: 1",)))
