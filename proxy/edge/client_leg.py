@@ -21,6 +21,16 @@ _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
+_TRIED: Final = (
+    b"x-sidestream-id: %s\r\n%sx-sidestream-attempts: %d\r\nx-sidestream-overhead-ms: %.2f\r\n"
+    b"server-timing: sidestream;dur=%.2f, upstream;dur=%.1f\r\n"
+)
+_UNTRIED: Final = (
+    b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %.2f\r\n"
+    b"server-timing: sidestream;dur=%.2f\r\n"
+)
+"""What every answer says of us, with and without an upstream."""
+
 _NO_BODY: Final = frozenset({204, 304})
 
 
@@ -114,13 +124,11 @@ class Leg:
         identity = x.id.encode()
         if not has_id:
             parts += (b"x-request-id: ", identity, b"\r\n")
-        parts += (
-            b"x-sidestream-id: ", identity, b"\r\n", self._labels.lines(x),
-            b"x-sidestream-attempts: %d\r\n" % x.attempts if x.attempts else b"",
-            b"x-sidestream-overhead-ms: %.2f\r\n" % ours,
-            b"server-timing: sidestream;dur=%.2f" % ours,
-            b", upstream;dur=%.1f\r\n" % (x.upstream_s * 1000) if x.attempts else b"\r\n",
-        )  # fmt: skip
+        labels = self._labels.lines(x)
+        if x.attempts:
+            parts.append(_TRIED % (identity, labels, x.attempts, ours, ours, x.upstream_s * 1000))
+        else:
+            parts.append(_UNTRIED % (identity, labels, ours, ours))
         if x.cost_nanos is not None:
             parts.append(b"x-sidestream-cost-usd: %.9f\r\n" % (x.cost_nanos / 1e9))
         parts.append(framing)

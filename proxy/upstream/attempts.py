@@ -90,7 +90,7 @@ class Forwarder:
     ) -> tuple[UpstreamReply | None, _Failure]:
         """All attempts at one target."""
         upstream = self._upstreams[target.upstream]
-        tries = 1 if _is_client_retry(x) else max(1, plan.retry.attempts)
+        tries = max(1, plan.retry.attempts)
         upstream.budget.earned += plan.retry.budget
         failure = _NO_FAILURE
         for attempt in range(1, tries + 1):
@@ -103,7 +103,7 @@ class Forwarder:
             if not is_retriable and failure.reply is not None:
                 # The client's own mistake is the same everywhere.
                 return failure.reply, failure
-            if not is_retriable or attempt == tries or not _may_repeat(x):
+            if not is_retriable or attempt == tries or not _may_repeat(x) or _is_client_retry(x):
                 return None, failure
             wait = backoff(attempt - 1, failure.retry_after, self._chance())
             limit = MAX_LAST_WAIT if is_last else MAX_WAIT

@@ -5,8 +5,28 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import orjson
+
+from proxy.core.endpoint import Dialect
+
 BLANK: Final = re.compile(rb"(?<=\n)\r?\n")
 """The blank line that ends an event."""
+
+_SAYING: Final = (b'_tokens"', b'"error"', b"[DONE]")
+MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
+    "chat": _SAYING,
+    "plain": _SAYING,
+    "responses": (
+        b'_tokens"', b'"error"', b"event: error", b"event: response.completed",
+        b"event: response.incomplete", b"event: response.failed", b"event: response.cancelled",
+    ),
+}  # fmt: skip
+"""What stands in every event that has something to tell us."""
+
+TERMINAL: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
+"""Types of the events that end a Responses stream."""
 
 
 def split(data: bytes) -> list[bytes]:
@@ -33,3 +53,12 @@ def has_content(event: dict[str, Any]) -> bool:
         if choice.get("finish_reason") or any(v for k, v in delta.items() if k != "role"):
             return True
     return False
+
+
+def last_in(tail: bytes) -> dict[str, Any] | None:
+    """The last event of plain ``tail``, if it is one."""
+    at = tail.rfind(b"data: {")
+    try:
+        return orjson.loads(tail[at + 6 :]) if at >= 0 else None
+    except orjson.JSONDecodeError:
+        return None

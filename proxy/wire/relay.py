@@ -21,7 +21,7 @@ import orjson
 from proxy.core.endpoint import Dialect
 from proxy.core.errors import UpstreamTruncated
 from proxy.core.exchange import Usage
-from proxy.wire.events import BLANK, has_content, split
+from proxy.wire.events import BLANK, MARKS, TERMINAL, has_content, last_in, split
 from proxy.wire.usage import finish_in, usage_in
 
 MAX_HELD: Final = 64 * 1024
@@ -30,20 +30,6 @@ is passed on torn, because nothing that must be hidden is that large."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _SEQUENCE: Final = re.compile(rb'"sequence_number":\s*(\d{1,12})')
-_SAYING: Final = (b'_tokens"', b'"error"', b'_reason":"', b'_reason": "', b"[DONE]")
-_MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
-    "chat": _SAYING,
-    "plain": _SAYING,
-    "responses": (
-        b'_tokens"', b'"error"', b"event: error", b"event: response.completed",
-        b"event: response.incomplete", b"event: response.failed", b"event: response.cancelled",
-    ),
-}  # fmt: skip
-"""What stands in every event that has something to tell us."""
-
-_TERMINAL: Final = frozenset(
-    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
-)
 
 
 class Relay:
@@ -101,8 +87,6 @@ class Relay:
             and data.endswith(b"\n\n")
             and b'_tokens"' not in data
             and b'"error"' not in data
-            and b'_reason":"' not in data
-            and b'_reason": "' not in data
             and not self.is_torn
             and not self.is_done
         ):
@@ -191,7 +175,7 @@ class Relay:
     def _spots(self, data: bytes, start: int) -> list[tuple[int, int]]:
         """Begin and end of the events of plain ``data`` that must be read."""
         found: dict[int, int] = {}
-        for mark in _MARKS[self._dialect]:
+        for mark in MARKS[self._dialect]:
             at = data.find(mark, start)
             while at >= 0:
                 blank = data.rfind(b"\n\n", start, at)
@@ -231,11 +215,14 @@ class Relay:
         if not data:
             is_comment = bool(kept) and all(line.startswith(b":") for line in kept)
             return raw if is_comment and not is_mended else b""
-        self._tail = raw
+        before, self._tail = self._tail, raw
         if data == b"[DONE]":
             self.is_done = True
+            self._look_back(before)
         else:
             seen = self._read(data)
+            if self.usage is not None:
+                self._look_back(before)
             if seen is None:
                 return b""
             if seen is not data:
@@ -258,7 +245,7 @@ class Relay:
         if usage is not None:
             self.usage = usage
         self.finish = finish_in(event) or self.finish
-        if event.get("type") in _TERMINAL:
+        if event.get("type") in TERMINAL:
             self.is_done = True
         if not self.has_content:
             self.has_content = has_content(event)
@@ -273,6 +260,15 @@ class Relay:
         if self._hides_usage and usage is not None and event.get("choices") == []:
             return None
         return data
+
+    def _look_back(self, tail: bytes) -> None:
+        """Find the finish reason in the events that came before the last ones.
+
+        It stands in one event of many, and is only wanted at the end, so it is
+        not looked for until something says that the end has come.
+        """
+        if not self.finish and (event := last_in(tail)) is not None:
+            self.finish = finish_in(event)
 
     def end(self) -> bytes:
         """The body is over: what was still held, ended properly if it is whole."""
@@ -290,6 +286,7 @@ class Relay:
         """Raise ``UpstreamTruncated`` if the stream stopped before its end."""
         if self._dialect == "plain" and not self.is_torn:
             return
+        self._look_back(self._tail)
         if self._dialect == "chat" and (self.is_done or self.finish or self.usage or self.error):
             return
         if self._dialect == "responses" and (self.is_done or self.error):
