@@ -23,7 +23,7 @@ drain: {{grace: 1s}}
 process: {process}
 upstreams:
   main: {{kind: {kind}, base_url: "http://127.0.0.1:{port}/v1", api_key: sk-up,
-          timeouts: {{connect: 500ms, first_token: {first}, idle: {idle}, total: 20s}}}}
+          timeouts: {{connect: 2s, first_token: {first}, idle: {idle}, total: 20s}}}}
 {upstreams}
 routes:
 {routes}
@@ -73,7 +73,7 @@ class Program:
 async def program(tmp_path, port, *, env=None, **parts):
     """The program with one upstream on ``port``."""
     values = {
-        "process": "{}", "kind": "generic", "first": "300ms", "idle": "300ms", "upstreams": "",
+        "process": "{}", "kind": "generic", "first": "700ms", "idle": "700ms", "upstreams": "",
         "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "",
     } | parts  # fmt: skip
     path = tmp_path / "sidestream.yaml"
