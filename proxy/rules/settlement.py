@@ -138,10 +138,6 @@ def extend(book: Book, now: int, lease: str, ttl: int) -> bool:
 
 def sweep(book: Book, now: int) -> list[Row]:
     """Mark the leases that nobody settled in time; their estimates stand."""
-    if book.gone:
-        # In the order they went, so the first that may stay ends the look.
-        while book.gone and next(iter(book.gone.values()))[0] <= now:
-            del book.gone[next(iter(book.gone))]
     rows: list[Row] = []
     if now >= book.soonest:
         late = sorted((e, lease) for lease, e in book.expiries.items() if e <= now)
@@ -160,6 +156,12 @@ def sweep(book: Book, now: int) -> list[Row]:
                 rows.append(row)
         book.soonest = min(book.expiries.values(), default=MAX_AMOUNT)
     return rows
+
+
+def forget_gone(book: Book, now: int) -> None:
+    """Forget leases that have been remembered long enough, in the order they went."""
+    while book.gone and next(iter(book.gone.values()))[0] <= now:
+        del book.gone[next(iter(book.gone))]
 
 
 def drop_idle(book: Book, now: int) -> None:
