@@ -22,7 +22,6 @@ class Endpoint:
     usage.  ``needs_model`` endpoints are refused without a model.  ``opt_in``
     endpoints carry ways around policy (models named inside files, sockets
     that outlive a check) and are closed unless the tenant lists them.
-    ``upstream_path`` replaces the path where the upstream has it elsewhere.
     """
 
     name: str

@@ -26,7 +26,7 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Pool
 from proxy.upstream.reply import Price, UpstreamReply
-from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing
+from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing, rewrite_form
 
 MAX_WAIT: Final = 2.0
 """Seconds that a retry waits at most while another target could be asked."""
@@ -134,6 +134,8 @@ class Forwarder:
     async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:
         """An answer of which enough is here to decide on."""
         endpoint = upstream.choose()
+        if x.endpoint.body == "form" and target.model and target.model != x.model:
+            await rewrite_form(x, target.model, self._max_body)
         out = outgoing(x, target, upstream)
         request = head_bytes(x, target, upstream, endpoint, out.body)
         x.sent_at = self._clock.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -15,6 +16,7 @@ from proxy.rules.retries import RetryBudget
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
+from proxy.wire.body import form_boundary, with_form_field
 from proxy.wire.headers import request_lines
 
 _CRLF: Final = b"\r\n"
@@ -144,16 +146,32 @@ def head_bytes(
 def _begin(x: Exchange, target: Target, upstream: Upstream, endpoint: Endpoint) -> bytes:
     """Request line and Host, remembered for the paths without ids in them."""
     model = target.model or x.model
-    key = (x.method, x.path, x.query, model if upstream.provider.kind == "azure" else "")
+    names_model = upstream.provider.kind == "azure" or x.endpoint.is_socket
+    key = (x.method, x.path, x.query, model if names_model else "")
     known = endpoint.beginnings.get(key)
     if known is None:
-        path = upstream.provider.path_for(endpoint.base_path, x.path, x.query, model)
+        query = _query(x, model) if x.endpoint.is_socket else x.query
+        path = upstream.provider.path_for(endpoint.base_path, x.path, query, model)
         line = f"{x.method} {path} HTTP/1.1\r\nHost: ".encode("utf-8", "surrogateescape")
         known = line + endpoint.host + _CRLF
         if len(endpoint.beginnings) >= MAX_REMEMBERED:
             endpoint.beginnings.clear()  # paths with ids in them; the common ones come back
         endpoint.beginnings[key] = known
     return known
+
+
+def _query(x: Exchange, model: str) -> str:
+    """The query with the model that the target has; a socket names it there."""
+    pairs = parse_qsl(x.query, keep_blank_values=True)
+    return urlencode([(name, model if name == "model" else value) for name, value in pairs])
+
+
+async def rewrite_form(x: Exchange, model: str, limit: int) -> None:
+    """Put the target's model into a form that still streams from the client."""
+    boundary = form_boundary(x.headers.get("content-type", ""))
+    if boundary is not None:
+        beginning = await x.intake.peek(limit, lambda _: True)
+        x.intake.edit(with_form_field(beginning, boundary, "model", model))
 
 
 def _without_keys(protocols: str) -> bytes:

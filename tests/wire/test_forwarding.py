@@ -184,6 +184,26 @@ async def test_a_form_is_routed_by_its_model_wherever_it_stands(tmp_path, is_fil
     assert answer.headers["x-sidestream-route"] == "ears"
 
 
+@pytest.mark.parametrize("is_file_first", [True, False])
+async def test_an_alias_in_a_form_is_rewritten_and_the_file_kept(tmp_path, is_file_first):
+    def form(model):
+        sound = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+        field = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + model
+        parts = [sound + b"\x00\xffmodel" * 30_000, field]
+        return b"\r\n".join(parts if is_file_first else parts[::-1]) + b"\r\n--B--\r\n"
+
+    routes = (
+        '  - {name: ears, match: {model: "ears"}, targets: [{upstream: main, model: whisper-9}]}'
+    )
+    kind = ("Content-Type: multipart/form-data; boundary=B",)
+
+    _, seen = await sent(
+        tmp_path, request("/v1/audio/transcriptions", form(b"ears"), headers=kind), routes=routes
+    )
+
+    assert seen.body == form(b"whisper-9")
+
+
 async def test_an_early_answer_to_an_upload_reaches_the_client(tmp_path):
     async def early(peer):
         raise AssertionError
@@ -252,10 +272,15 @@ async def test_a_websocket_is_tunnelled_both_ways_with_our_key(tmp_path):
     )  # fmt: skip
     async with (
         Scripted([accept]) as upstream,
-        program(tmp_path, upstream.port, tenant=", paths: [/v1/realtime]") as running,
+        program(
+            tmp_path,
+            upstream.port,
+            tenant=", paths: [/v1/realtime]",
+            routes="  - {name: v, match: {model: voice}, targets: [{upstream: main, model: gpt-rt}]}",
+        ) as running,
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        data = request("/v1/realtime?model=gpt-realtime", method="GET", key=None, headers=headers)
+        data = request("/v1/realtime?model=voice&x=1", method="GET", key=None, headers=headers)
         writer.write(data)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
         assert await reader.readexactly(5) == b"hello"
@@ -265,6 +290,7 @@ async def test_a_websocket_is_tunnelled_both_ways_with_our_key(tmp_path):
         await asyncio.wait_for(upstream.peer_left.wait(), 1)
 
     seen = upstream.requests[0]
+    assert seen.line == "GET /v1/realtime?model=gpt-rt&x=1 HTTP/1.1"
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"upgrade: websocket" in head.lower()
     assert seen.headers["authorization"] == "Bearer sk-up"
