@@ -81,7 +81,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not self._is_leaving.is_set():
             started = loop.time()
-            process = await asyncio.create_subprocess_exec(*self._command(i, self._sockets[i]))
+            # A session of its own: Ctrl-C in a terminal reaches the parent alone,
+            # and a worker that got two signals would leave without draining.
+            process = await asyncio.create_subprocess_exec(
+                *self._command(i, self._sockets[i]), start_new_session=True
+            )
             self._processes[i] = process
             code = await process.wait()
             if self._is_leaving.is_set():
