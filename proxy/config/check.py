@@ -141,8 +141,12 @@ def _anonymous(s: Settings) -> Found:
 
 
 def _store(s: Settings) -> Found:
-    if s.workers > 1 and s.store.is_memory:
-        yield _at(s, ".workers", "more than one worker needs a redis store (store.url)")
+    counts = any(t.limits for t in s.tenants.values()) or any(r.cache for r in s.routes)
+    if s.workers > 1 and s.store.is_memory and counts:
+        # Without either there is nothing that workers would have to share.
+        yield _at(
+            s, ".workers", "limits and caches of several workers need a redis store (store.url)"
+        )
     if s.admin.listen == s.listen and s.listen.port:
         yield _at(s, ".admin.listen", "the data plane listens there")
     if s.workers > 1 and s.listen.path:

@@ -330,11 +330,10 @@ async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path):
 listen: 127.0.0.1:{data}
 admin: {{listen: "127.0.0.1:{admin}", token: t}}
 workers: 2
-store: {{url: "redis://127.0.0.1:1"}}
 upstreams: {{up: {{kind: generic, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}
 routes: [{{name: all, targets: [{{upstream: up}}]}}]
 """)
-        command = Command("serve", "--config", str(path), "--allow-unavailable")
+        command = Command("serve", "--config", str(path))
         async with command:
             await command.until("serving")
             await command.until("serving")
