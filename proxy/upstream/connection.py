@@ -275,8 +275,8 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Drop the socket now, in mid-answer by a reset.
 
-        A server that only writes may not look for an orderly end (llama.cpp
-        misses some, and generates on for nobody); a reset it cannot miss.
+        An orderly end could be a client that merely has no more to say; after
+        a reset there is nobody to generate for.
         """
         if self.transport is not None:
             sock = self.transport.get_extra_info("socket")

@@ -165,17 +165,22 @@ def main():
             )
         serve(run, CONFIG, listen=listen, admin=admin, model=model, embed=embed)
         url = f"http://127.0.0.1:{listen}/v1"
-        world = steps.World(url, KEY, "chat", lambda: busy_slots(model))
+        world = steps.World(url, KEY, "chat", lambda: busy_slots(model), lambda: in_use(admin))
         run.say("Gemma 3 270M in llama.cpp, through Sidestream, by openai for Python and Node")
         for step in steps.STEPS:
             run.step(step.__name__, lambda step=step: step(world))
         node(run, url)
-        run.step("server idle at the end", lambda: steps.until_idle(world))
+        run.step("server idle at the end", lambda: steps.until_idle(world, 90))
         status = json.loads(steps.get(f"http://127.0.0.1:{admin}/status", "admin"))
         run.step("nothing in flight", lambda: check_idle(status))
     finally:
         run.close()
     run.end()
+
+
+def in_use(admin):
+    status = json.loads(steps.get(f"http://127.0.0.1:{admin}/status", "admin"))
+    return sum(u["in_flight"] for u in status["upstreams"])
 
 
 def check_idle(status):

@@ -118,7 +118,7 @@ def main():
         run.say("a tiny random Llama in vLLM 0.32 on the CPU, through Sidestream")
         for step in STEPS:
             run.step(step.__name__, lambda step=step: step(world))
-        run.step("server idle at the end", lambda: steps.until_idle(world))
+        run.step("server idle at the end", lambda: steps.until_idle(world, 90))
         status = json.loads(steps.get(f"http://127.0.0.1:{admin}/status", "admin"))
         run.step("nothing in flight", lambda: e2e.check_idle(status))
     finally:
