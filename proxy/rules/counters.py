@@ -25,7 +25,7 @@ DAY_US: Final = 86400 * SECOND_US
 MAX_LEVEL: Final = 2**50
 """Ticks that fit a double with room to divide without a rounding error."""
 _MIN_SPEED: Final = 256
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+-]{1,80}")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./@+-]{1,80}")
 
 
 class Line(NamedTuple):
@@ -66,7 +66,10 @@ def line_of(limit: Limit, scope: str) -> Line:
 
 
 def counter_name(scope: str, name: str) -> str:
-    """``scope:name``; a part that is not plain, short ASCII goes by its digest."""
+    """``scope:name``, with no other colon.
+
+    A part that is not plain, short ASCII goes by its digest.
+    """
     return f"{_plain(scope)}:{_plain(name)}"
 
 

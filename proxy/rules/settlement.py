@@ -159,9 +159,9 @@ def sweep(book: Book, now: int) -> list[Row]:
 
 
 def forget_gone(book: Book, now: int) -> None:
-    """Forget leases that have been remembered long enough, in the order they went."""
-    while book.gone and next(iter(book.gone.values()))[0] <= now:
-        del book.gone[next(iter(book.gone))]
+    """Forget leases that have been remembered long enough."""
+    for lease in [lease for lease, (forget, _) in book.gone.items() if forget <= now]:
+        del book.gone[lease]
 
 
 def drop_idle(book: Book, now: int) -> None:

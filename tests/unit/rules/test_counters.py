@@ -75,7 +75,7 @@ def test_windows_and_slots_only_have_a_cap():
     assert slot == (SLOT, 0, 0, 3, "tenant:s")
 
 
-@pytest.mark.parametrize("scope", ["a b", "ü", "", "x" * 81, "a\nb", "{t}"])
+@pytest.mark.parametrize("scope", ["a b", "ü", "", "x" * 81, "a\nb", "{t}", "a:b"])
 def test_a_scope_that_is_not_plain_goes_by_its_digest(scope):
     name = counter_name(scope, "tokens")
 
