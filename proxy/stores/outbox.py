@@ -1,0 +1,121 @@
+"""Settlements on their way to the store, and those that wait for it.
+
+A settlement is sent at once.  When the store cannot take it, it waits here
+and is sent again, as often as it takes, until the store has answered: the
+script sees to it that it counts once.  What the box cannot hold is lost, and
+counted as such.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Final
+
+import hiredis
+
+from proxy.stores.pipe import StoreDown, Unanswered
+from proxy.stores.scripts import Script
+from proxy.stores.store import Store
+
+log = logging.getLogger("sidestream.store")
+
+MAX_REFUSALS: Final = 20
+"""Error replies after which a settlement is taken for one that never passes."""
+MAX_IN_FLIGHT: Final = 512
+
+LATE: Final = 2
+"""What the script answers when it has charged without a reservation."""
+
+
+class Entry:
+    """One settlement.  ``begun`` is the book its reservation was made in, 0 if unknown.
+
+    ``is_first`` until it may have reached the store.
+    """
+
+    __slots__ = ("args", "begun", "box", "is_first", "key", "refusals")
+
+    def __init__(self, box: Outbox, key: bytes, args: tuple[bytes | str, ...], begun: int) -> None:
+        self.box = box
+        self.key = key
+        self.args = args
+        self.begun = begun
+        self.is_first = True
+        self.refusals = 0
+
+    def answer(self, reply: object) -> None:
+        """What became of it."""
+        self.box.answered(self, reply)
+
+
+class Outbox:
+    """Holds at most ``limit`` settlements; any more are lost."""
+
+    def __init__(self, store: Store, settle: Script, *, limit: int = 20_000) -> None:
+        self._store = store
+        self._settle = settle
+        self._limit = limit
+        self._waiting: deque[Entry] = deque()
+        self.in_flight = 0
+        self.delivered = 0
+        self.late = 0
+        self.lost = 0
+        self._is_full = False
+
+    @property
+    def waiting(self) -> int:
+        """Settlements that the store has not taken yet."""
+        return len(self._waiting)
+
+    def put(self, key: bytes, args: tuple[bytes | str, ...], begun: int) -> None:
+        """Send one settlement: ``args`` are the script's but the last."""
+        entry = Entry(self, key, args, begun)
+        if self.in_flight < MAX_IN_FLIGHT:
+            self._send(entry)  # in front of what waits: their order is of no account
+        else:
+            self._keep(entry)
+
+    def flush(self) -> None:
+        """Send what waits, as much at a time as may be under way.
+
+        Each is tried once: what fails right here goes to the end of the line.
+        """
+        for _ in range(min(len(self._waiting), MAX_IN_FLIGHT - self.in_flight)):
+            self._send(self._waiting.popleft())
+
+    def _send(self, entry: Entry) -> None:
+        self.in_flight += 1
+        seen = "" if entry.is_first else str(entry.begun)
+        self._store.run(self._settle, entry.key, (*entry.args, seen), entry.answer)
+
+    def answered(self, entry: Entry, reply: object) -> None:
+        """Take the store's word on an entry that was sent."""
+        self.in_flight -= 1
+        if isinstance(reply, StoreDown):
+            if isinstance(reply, Unanswered):
+                entry.is_first = False
+            self._keep(entry)
+            return
+        if isinstance(reply, hiredis.ReplyError):
+            entry.refusals += 1
+            if entry.refusals < MAX_REFUSALS:
+                self._keep(entry)
+                return
+            self.lost += 1
+            log.error("store refuses a settlement, which is lost: %s", reply)
+        else:
+            self.delivered += 1
+            self.late += reply == LATE
+        if self._waiting and self._store.is_up:
+            self.flush()
+
+    def _keep(self, entry: Entry) -> None:
+        if len(self._waiting) < self._limit:
+            self._is_full = False
+            self._waiting.append(entry)
+            return
+        self.lost += 1
+        if not self._is_full:
+            self._is_full = True
+            log.error("the outbox is full: settlements are lost until the store is back")

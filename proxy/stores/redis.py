@@ -1,0 +1,264 @@
+"""The ledger that replicas share, on a server of the Redis protocol.
+
+One script call reserves, one settles; both carry their lease, so a lost
+reply does no harm.  While the store cannot be asked nobody waits for it: each
+limit's ``on_failure`` decides (``share``), and settlements wait in ``outbox``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from typing import Any, Final
+
+import hiredis
+
+from proxy.core.ledger import Charge, Claim, Grant, Row, Settlement
+from proxy.core.ports import Clock
+from proxy.stores.leases import Held, Keeping, Leases, book_key
+from proxy.stores.lines import Counters
+from proxy.stores.outbox import Outbox
+from proxy.stores.pipe import Done, Unanswered, Word
+from proxy.stores.scripts import Script, Scripts
+from proxy.stores.share import Share
+from proxy.stores.store import Store
+
+log = logging.getLogger("sidestream.store")
+
+REPLICAS: Final = b"ss:{replicas}"
+BEAT_S: Final = 5.0
+NEVER_US: Final = -1
+
+
+class RedisLedger:
+    """Implements ``core.ledger.Ledger``.
+
+    Counts of what has happened are plain attributes, for metrics.
+    """
+
+    def __init__(
+        self, store: Store, scripts: Scripts, clock: Clock, keeping: Keeping | None = None
+    ) -> None:
+        self._store = store
+        self._scripts = scripts
+        self._clock = clock
+        self._keeping = keeping or Keeping()
+        self._ttl_us = round(self._keeping.lease_s * 1_000_000)
+        self._rows = str(self._keeping.rows)
+        self._counters = Counters()
+        self._share = Share(self._counters)
+        self._outbox = Outbox(store, scripts.settle)
+        self._leases = Leases(store, scripts.extend, clock, self._keeping)
+        self._name = secrets.token_hex(6)
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+        self.granted = 0
+        self.denied = 0
+        self.local = 0
+        self.uncounted = 0
+        self.closed = 0
+        self.failures = 0
+        self.errors = 0
+
+    @property
+    def outbox(self) -> Outbox:
+        """The settlements that wait, for its counts."""
+        return self._outbox
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas shared the store when it was last heard of."""
+        return self._share.replicas
+
+    def start(self) -> None:
+        """Connect, and keep leases, replicas and the outbox going."""
+        self._store.on_up(self._on_up)
+        self._store.start()
+        self._task = asyncio.get_running_loop().create_task(self._beat())
+
+    async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
+        """Take every claim or none; see the port."""
+        self._number += 1
+        lease = f"{self._name}{self._number:x}"
+        held = self._leases.take(lease, tenant, claims)
+        packed = self._counters.pack(claims)
+        args = (lease, self._ttl_us, packed, record)
+        try:
+            reply = await self._ask(self._scripts.reserve, held.key, args)
+        except asyncio.CancelledError:
+            # Whoever asked has left, but the store may have granted it.
+            self._leases.drop(lease)
+            self._give_back(lease, held)
+            raise
+        if not isinstance(reply, list):
+            return self._without_store(lease, held, reply)
+        grant = _grant(lease, reply)
+        self._share.note(tenant, claims, grant, int(self._clock.wall() * 1_000_000))
+        if grant.lease is None:
+            self.denied += 1
+            self._leases.drop(lease)
+            return grant
+        self.granted += 1
+        held.begun = int(reply[3])
+        held.is_granted = True
+        self._share.hold(tenant, claims, 1)
+        return grant
+
+    async def peek(self, tenant: str, claims: tuple[Claim, ...]) -> Grant:
+        """What ``reserve`` would say; see the port."""
+        args = ("", 0, self._counters.pack(claims), b"")
+        reply = await self._ask(self._scripts.reserve, book_key(tenant), args)
+        if isinstance(reply, list):
+            return _grant(None, reply)
+        return Grant(None, was_uncounted=True)
+
+    async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._store.run(script, key, args, _into(future))
+        return await future
+
+    def _without_store(self, lease: str, held: Held, why: object) -> Grant:
+        if isinstance(why, hiredis.ReplyError):
+            self.errors += 1
+            if self.errors == 1:
+                log.error("store refuses a reservation: %s", why)
+        self.failures += 1
+        now = int(self._clock.wall() * 1_000_000)
+        grant = self._share.decide(held.tenant, lease, held.claims, now)
+        if grant.lease is None:
+            if grant.was_uncounted and not grant.is_local:
+                self.closed += 1
+            self._leases.drop(lease)
+            if isinstance(why, Unanswered | hiredis.ReplyError):
+                # It may be granted all the same, once the store wakes.
+                self._give_back(lease, held)
+            return grant
+        self.local += grant.is_local
+        self.uncounted += grant.was_uncounted
+        self._share.hold(held.tenant, held.claims, 1)
+        held.is_granted = True
+        return grant
+
+    def settle(self, lease: str, settlement: Settlement) -> None:
+        """Set a lease right, once.  Raises ``ValueError`` for a wrong number of amounts."""
+        held = self._leases.find(lease)
+        if held is None:
+            return
+        if len(settlement.actual) != len(held.claims):
+            raise ValueError("a settlement has one amount for each claim")
+        self._leases.drop(lease)
+        self._share.hold(held.tenant, held.claims, -1)
+        if not held.begun:
+            now = int(self._clock.wall() * 1_000_000)
+            self._share.settle(held.tenant, lease, held.claims, settlement, now)
+        self._send(lease, held, settlement)
+
+    def _give_back(self, lease: str, held: Held) -> None:
+        self._send(lease, held, Settlement((0,) * len(held.claims)))
+
+    def _send(self, lease: str, held: Held, settlement: Settlement) -> None:
+        packed = self._counters.pack(held.claims, settlement.actual)
+        self._outbox.put(held.key, (lease, packed, settlement.record, self._rows), held.begun)
+
+    def extend(self, lease: str, ttl_s: float) -> None:
+        """Keep a lease for at least ``ttl_s`` from now."""
+        self._leases.extend(lease, ttl_s)
+
+    async def rows(self, tenant: str, after: str = "-", count: int = 200) -> list[tuple[str, Row]]:
+        """The billing ledger of ``tenant`` after an id, oldest first, with the ids.
+
+        Raises ``StoreDown``.
+        """
+        start = after if after == "-" else f"({after}"
+        key = book_key(tenant).removesuffix(b":l") + b":u"
+        reply = await self._store.call(key, "XRANGE", key, start, "+", "COUNT", count)
+        return [(entry.decode(), _row(tenant, fields)) for entry, fields in reply]
+
+    def _on_up(self) -> None:
+        self._share.forget()
+        self._outbox.flush()
+        self._leases.renew()
+        self._say_alive()
+
+    def _say_alive(self) -> None:
+        ttl = round(3 * BEAT_S * 1_000_000)
+        self._store.run(self._scripts.beat, REPLICAS, (self._name, ttl), self._share.count)
+
+    async def _beat(self) -> None:
+        said = self._clock.now()
+        while True:
+            await asyncio.sleep(min(1.0, self._keeping.lease_s / 7))
+            if self._outbox.waiting and self._store.is_up:
+                self._outbox.flush()
+            self._leases.renew_when_due()
+            if self._clock.now() - said >= BEAT_S:
+                said = self._clock.now()
+                self._say_alive()
+
+    async def close(self, within_s: float = 5.0) -> None:
+        """Hand over what waits, for at most ``within_s``, and let go of the store."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._outbox.waiting or self._outbox.in_flight:
+                    if self._store.is_up:
+                        self._outbox.flush()
+                    await asyncio.sleep(0.01)
+        if self._outbox.waiting:
+            log.error("%d settlements could not be handed over", self._outbox.waiting)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            await self._ask(self._scripts.beat, REPLICAS, (self._name, 0))
+        await self._store.close()
+
+    def status(self) -> dict[str, object]:
+        """Plain facts for the status page."""
+        box = self._outbox
+        return {
+            "kind": "redis",
+            "is_up": self._store.is_up,
+            "replicas": self._share.replicas,
+            "open": len(self._leases),
+            "granted": self.granted,
+            "denied": self.denied,
+            "local": self.local,
+            "uncounted": self.uncounted,
+            "closed": self.closed,
+            "failures": self.failures,
+            "settled": box.delivered,
+            "late": box.late,
+            "waiting": box.waiting,
+            "lost": box.lost,
+        }
+
+
+def _into(future: asyncio.Future[Any]) -> Done:
+    def done(reply: Any) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return done
+
+
+def _grant(lease: str | None, reply: list[int]) -> Grant:
+    remaining = tuple(reply[4::2])
+    reset = tuple([us / 1_000_000 for us in reply[5::2]])
+    if reply[0]:
+        return Grant(lease, None, 0.0, remaining, reset)
+    wait = None if reply[2] == NEVER_US else reply[2] / 1_000_000
+    return Grant(None, reply[1] - 1, wait, remaining, reset)
+
+
+def _row(tenant: str, fields: list[bytes]) -> Row:
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    words = named[b"c"].decode().split()
+    charges = tuple(
+        Charge(counter, int(window), int(amount))
+        for counter, window, amount in zip(words[::3], words[1::3], words[2::3], strict=True)
+    )
+    state: Any = named[b"s"].decode()
+    return Row(tenant, named[b"l"].decode(), state, charges, named[b"r"])

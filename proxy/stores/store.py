@@ -1,0 +1,41 @@
+"""What ledgers need of a server, or of several that act as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxy.stores.pipe import Done, Word
+from proxy.stores.scripts import Script
+
+
+class Store(Protocol):
+    """Runs scripts on whichever server holds a key."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be reached just now."""
+        ...
+
+    def run(self, script: Script, key: bytes, args: tuple[Word, ...], done: Done) -> None:
+        """Run ``script`` on ``key``; ``done`` gets its reply or a ``StoreDown``.
+
+        It may be called from in here, when no connection stands.
+        """
+        ...
+
+    def on_up(self, told: Callable[[], None]) -> None:
+        """Call ``told`` whenever the store can be reached again."""
+        ...
+
+    def start(self) -> None:
+        """Begin to connect."""
+        ...
+
+    async def call(self, key: bytes, *words: Word) -> Any:
+        """One plain command on ``key``'s server.  Raises ``StoreDown``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
