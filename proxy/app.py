@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.accounts import Accounts
 from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
@@ -22,17 +23,22 @@ from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
+from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
+from proxy.policies.measure import MeasurePolicy
 from proxy.policies.parse import ParsePolicy
+from proxy.policies.quota import Means, QuotaPolicy
 from proxy.policies.record import RecordPolicy
-from proxy.policies.route import RoutePolicy
+from proxy.policies.route import RoutePolicy, replanner
+from proxy.policies.switch import SwitchPolicy
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
+from proxy.upstream.tokenize import ExactCount
 from proxy.wire.sse import Framer
 
 CREATED: Final = 1_767_225_600
@@ -50,7 +56,7 @@ def has_price() -> Callable[[str], bool]:
 class App:
     """Builds generations, and holds what they share."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it composes
         self,
         *,
         loop: asyncio.AbstractEventLoop,
@@ -59,7 +65,9 @@ class App:
         room: Room,
         log: RequestLog | None,
         is_draining: Callable[[], bool],
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._clock = clock
         self._metrics = metrics
         self._room = room
@@ -72,13 +80,15 @@ class App:
     def generation(self, settings: Settings) -> Generation:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
+        prices = PriceTable(self._shipped, prices_of(settings))
+        price = _pricing(prices)
+        upstreams = self._fleet.upstreams(specs_of(settings))
         forward = Forwarder(
-            self._fleet.upstreams(specs_of(settings)),
-            self._price(settings),
-            self._clock,
-            self._chance,
-            max_body=settings.process.max_body,
+            upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
+        scopes = scopes_of(settings)
+        allowances = allowance_table(settings)
+        accounts = self._accounts
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
@@ -88,26 +98,37 @@ class App:
             # Only of a caller that is known is a body read.
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
-            RoutePolicy(table, scopes_of(settings)),
+            RoutePolicy(table, scopes),
+            # Both of a tenant and of a route, so after both are known.
+            SwitchPolicy(accounts.switches),
+            # What it will cost depends on the target.
+            MeasurePolicy(
+                allowances,
+                accounts.estimator,
+                prices.find,
+                ExactCount(upstreams, self._clock.now),
+            ),
+            # Last, so that nothing is reserved for what another stage refuses.
+            QuotaPolicy(
+                allowances,
+                Means(
+                    ledger=accounts.ledger,
+                    alerts=accounts.alerts,
+                    clock=self._clock,
+                    find_price=prices.find,
+                    price=price,
+                    replan=replanner(table, scopes),
+                    refused=accounts.refused,
+                ),
+            ),
         )
         pipeline = Pipeline(stages, forward, Framer)
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
-    def _price(self, settings: Settings) -> Callable[[Exchange], None]:
-        prices = PriceTable(self._shipped, prices_of(settings))
-
-        def price(x: Exchange) -> None:
-            if x.usage is None:
-                return
-            named = x.target.model if x.target is not None and x.target.model else x.model
-            found = prices.find(named)
-            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
-
-        return price
-
     def sweep(self) -> None:
-        """Enforce deadlines; called a few times a second."""
+        """Enforce deadlines, write what waits; called a few times a second."""
         self._fleet.sweep(self._clock.now())
+        self._accounts.sweep()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""
@@ -115,6 +136,7 @@ class App:
             "in_flight": self._room.in_flight,
             "draining": self._is_draining(),
             "upstreams": self._fleet.status(),
+            **self._accounts.status(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:
@@ -138,3 +160,14 @@ class App:
     def close(self) -> None:
         """Let go of idle connections."""
         self._fleet.close()
+
+
+def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:
+    """What sets an exchange's cost from its usage."""
+
+    def price(x: Exchange) -> None:
+        if x.usage is not None:
+            found = prices.find(x.billed)
+            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
+
+    return price

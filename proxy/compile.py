@@ -72,7 +72,7 @@ def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], 
         callers[ANONYMOUS] = Caller(ANONYMOUS, _path_judge(()))
         anonymous = ANONYMOUS
     keys = tuple(
-        Key(name, key.digest, key.name, key.expires)
+        Key(name, key.digest, key.shown, key.expires)
         for name, tenant in settings.tenants.items()
         for key in tenant.keys
         if key.digest

@@ -14,7 +14,7 @@ from proxy.config.schema import Record, Settings
 
 ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards", "redaction")
 UPSTREAM = ("breaker", "pace", "health", "concurrency", "resume")
-TENANT = ("limits", "redaction", "tools", "priority", "weight")
+TENANT = ("redaction", "tools", "priority", "weight")
 
 
 def unavailable(settings: Settings) -> list[Problem]:
@@ -36,13 +36,9 @@ def _found(s: Settings) -> Iterator[Problem]:
     for tenant in s.tenants.values():
         yield from _given(tenant, TENANT)
     yield from _given(s, ("jwt",))
-    yield from _given(s.log, ("usage",))
     if s.log.capture.is_on:
         yield _not_yet(s.log, "capture")
     yield from _given(s.telemetry, ("otlp",))
-    yield from _given(s.alerts, ("webhook",))
-    if not s.store.is_memory:
-        yield _not_yet(s.store, "url", "a store other than memory://")
 
 
 def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
@@ -52,7 +48,7 @@ def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
             yield _not_yet(record, name)
 
 
-def _not_yet(record: Record, name: str, what: str = "") -> Problem:
+def _not_yet(record: Record, name: str) -> Problem:
     return Problem(
-        record.place, f"{record.where}.{name}", f"{what or name} is not available in this version"
+        record.place, f"{record.where}.{name}", f"{name} is not available in this version"
     )

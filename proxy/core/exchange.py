@@ -96,14 +96,19 @@ class Exchange:
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
-    plan: Plan | None = _later(None)  # route
+    plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
+    estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
+    measured: float = _later(0.0)  # measure; tokens of the prompt before anything learned
+    choices: int = _later(1)  # measure; answers asked for
+    max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
+    reserved: Any = _later(None)  # quota; what it settles
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
-    usage: Usage | None = _later(None)  # forward
+    usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing
     finish: str = _later("")  # forward; finish_reason or its like
     events: int = _later(0)  # forward; events delivered so far
     is_torn: bool = _later(default=False)  # forward; part of an event is with the client
@@ -116,6 +121,14 @@ class Exchange:
         default_factory=list, init=False
     )  # any, before the head
     notes: dict[str, str] = field(default_factory=dict, init=False)  # any; logged only
+
+    @property
+    def billed(self) -> str:
+        """The model that is paid for: of the target that answers, or will first."""
+        target = self.target
+        if target is None and self.plan is not None:
+            target = self.plan.targets[0]
+        return (target.model if target is not None else "") or self.model
 
     @property
     def route(self) -> str:

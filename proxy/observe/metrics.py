@@ -96,6 +96,7 @@ class Metrics:
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
+        self._labelled: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
@@ -105,9 +106,15 @@ class Metrics:
         """Count something that has no labels, such as reloads."""
         self._counters[name, text] = self._counters.get((name, text), 0) + amount
 
+    def add_labelled(self, name: str, text: str, labels: dict[str, str], amount: int = 1) -> None:
+        """Count something by labels, whose values are from a closed set."""
+        family = self._labelled.setdefault((name, text), {})
+        key = tuple(labels.items())
+        family[key] = family.get(key, 0) + amount
+
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
-        tenant = self._tenant(x.tenant)
+        tenant = self.tenant_label(x.tenant)
         status = status_of(x, end)
         key = (tenant, x.route, x.target.name if x.target else "", x.endpoint.name, status)
         series = self._series.get(key)
@@ -137,7 +144,8 @@ class Metrics:
             )
             self._errors[found] = self._errors.get(found, 0) + 1
 
-    def _tenant(self, tenant: str) -> str:
+    def tenant_label(self, tenant: str) -> str:
+        """The tenant, or ``other`` if there are too many."""
         if tenant in self._tenants:
             return tenant
         if len(self._tenants) >= MAX_TENANTS:
@@ -161,6 +169,12 @@ class Metrics:
         yield ends
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
+        for (name, text), rows in self._labelled.items():
+            names = tuple(label for label, _ in next(iter(rows)))
+            counted = CounterMetricFamily(name, text, labels=names)
+            for row, number in rows.items():
+                counted.add_metric(tuple(value for _, value in row), number)
+            yield counted
         yield from self._watched()
 
     def _requests(self) -> Iterator[Metric]:

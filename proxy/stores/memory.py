@@ -26,13 +26,17 @@ class MemoryLedger:
 
     ``lease_s`` is how long a lease lives without being extended; the longest
     exchange has to fit in it.  ``sink`` gets each row of the billing ledger
-    as it is made.  Counters that are full again, windows that are over and
-    tenants that have neither are dropped as the books grow.
+    as it is made; without one there is none.  Counters that are full again,
+    windows that are over and tenants that have neither are dropped as the
+    books grow.
     """
 
-    def __init__(self, clock: Clock, sink: Sink, *, lease_s: float = 3900.0) -> None:
+    keeps_estimates = False
+    """A holder that dies takes the ledger with it."""
+
+    def __init__(self, clock: Clock, sink: Sink | None, *, lease_s: float = 3900.0) -> None:
         self._wall = clock.wall
-        self._sink = sink
+        self.sink = sink
         self._lease_us = round(lease_s * 1_000_000)
         self._counters = Counters()
         self._books: dict[str, Book] = {}
@@ -44,6 +48,11 @@ class MemoryLedger:
         self.denied = 0
         self.settled = 0
         self.abandoned = 0
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether somebody takes the rows."""
+        return self.sink is not None
 
     def _now(self) -> int:
         return int(self._wall() * 1_000_000)
@@ -59,7 +68,11 @@ class MemoryLedger:
     def _sweep(self, book: Book, now: int) -> None:
         for row in sweep(book, now):
             self.abandoned += 1
-            self._sink(row)
+            self._put(row)
+
+    def _put(self, row: Row) -> None:
+        if self.sink is not None:
+            self.sink(row)
 
     async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
         """Take every claim or none; see the port."""
@@ -99,7 +112,12 @@ class MemoryLedger:
         self.settled += 1
         row = settle(book, self._now(), lease, actual, settlement.record)
         if row is not None:
-            self._sink(row)
+            self._put(row)
+
+    def note(self, tenant: str, record: bytes) -> None:
+        """Write a row for what no limit counts."""
+        self._number += 1
+        self._put(Row(tenant, f"{self._prefix}{self._number:x}", "settled", (), record))
 
     def extend(self, lease: str, ttl_s: float) -> None:
         """Keep a lease for at least ``ttl_s`` from now."""

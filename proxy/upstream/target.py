@@ -18,6 +18,7 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
 from proxy.wire.body import form_boundary, with_form_field
 from proxy.wire.headers import request_lines
+from proxy.wire.tokens import capped
 
 _CRLF: Final = b"\r\n"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -102,10 +103,19 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
         if not options.get("include_usage"):
             hides = True
             changes["stream_options"] = {**options, "include_usage": True}
+    if x.max_output is not None:
+        changes.update(capped(body, x.max_output, _output_field(x, provider)))
     fit = provider.body_for(body) if provider.changes_bodies else body
     if not changes and fit is body and x.raw is not None:
         return Outgoing(x.raw, hides)
     return Outgoing(orjson.dumps({**fit, **changes}), hides)
+
+
+def _output_field(x: Exchange, provider: Provider) -> str:
+    """The field that bounds an answer where the client named none."""
+    if x.endpoint.dialect == "responses":
+        return "max_output_tokens"
+    return provider.output_field if x.endpoint.name == "chat" else "max_tokens"
 
 
 def head_bytes(

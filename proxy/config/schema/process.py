@@ -37,6 +37,7 @@ class Store(Record):
         Secret("memory://"),
     )
     timeout: Duration = setting("How long a request waits for it.", Duration(0.05))
+    rows: Count = setting("Rows of a tenant's billing ledger to keep there.", Count(100_000))
     on_failure: Literal["open", "closed", "local"] = setting(
         "When it is down: let through, refuse, or use this replica's share.", "local"
     )
@@ -85,9 +86,18 @@ class Capture(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLog(Record):
-    """The billing ledger, append-only."""
+    """The billing ledger, append-only; with a redis store it is a stream there instead."""
 
     to: str = setting("File to append to.")
+    rotate: Size = setting("Bytes after which a new file is begun.", Size(64 << 20))
+    keep: Count = setting("Files kept beside the one that is written.", Count(30))
+
+    def __post_init__(self) -> None:
+        """A file must be able to hold something."""
+        if not self.to:
+            raise ValueError("to names a file")
+        if self.rotate < 4096:
+            raise ValueError("rotate must be at least 4 KiB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

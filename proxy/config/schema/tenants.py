@@ -11,6 +11,7 @@ from typing import Literal
 
 from proxy.config.schema.record import Record, setting
 from proxy.config.units import Count, Duration, FileSecret, Money, Percent, Rate
+from proxy.core.ledger import MAX_AMOUNT
 
 OnFailure = Literal["open", "closed", "local"]
 
@@ -25,6 +26,7 @@ class Key(Record):
     file: FileSecret = setting("File that holds the key.", FileSecret(""))
     expires: date | None = setting("First day (UTC) on which it is refused.", None)
     name: str = setting("Its name in logs.", "")
+    limits: str | None = setting("Name of limits of this key, beside the tenant's.", None)
 
     def __post_init__(self) -> None:
         """Exactly one of the two forms."""
@@ -33,6 +35,11 @@ class Key(Record):
         digits = self.sha256.lower()
         if digits and (len(digits) != 64 or set(digits) - set("0123456789abcdef")):
             raise ValueError("sha256 is 64 hexadecimal digits; `sidestream keys new` makes one")
+
+    @property
+    def shown(self) -> str:
+        """Its name, or the beginning of its digest: what logs and limits call it."""
+        return self.name or self.digest.hex()[:8]
 
     @property
     def digest(self) -> bytes:
@@ -65,6 +72,10 @@ class Tenant(Record):
     models: tuple[str, ...] = setting("Globs of models it may use.", ())
     paths: tuple[str, ...] = setting("Globs of paths it may use.", ())
     limits: str | None = setting("Name of its limits.", None)
+    user_limits: str | None = setting("Name of the limits of each of its users.", None)
+    model_limits: Mapping[str, str] = setting(
+        "Names of limits by globs of the client's model.", factory=lambda: MappingProxyType({})
+    )
     redaction: str | None = setting("Name of its redaction.", None)
     priority: Literal["interactive", "batch", "internal"] = setting(
         "Who goes first at a contended upstream.", "interactive"
@@ -75,6 +86,16 @@ class Tenant(Record):
     tags: Mapping[str, str] = setting(
         "Words for routes and logs.", factory=lambda: MappingProxyType({})
     )
+
+    def limits_in_use(self) -> list[tuple[str, str]]:
+        """Every entry of ``limits`` that is named here, by where it is named."""
+        named = [
+            (".limits", self.limits),
+            (".user_limits", self.user_limits),
+            *((f".model_limits.{glob}", name) for glob, name in self.model_limits.items()),
+            *((f".keys[{i}].limits", key.limits) for i, key in enumerate(self.keys)),
+        ]
+        return [(where, name) for where, name in named if name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +133,7 @@ class RouteTo(Record):
 
 
 Exceeded = Literal["reject", "cache_only", "cap_output"]
+By = Literal["tenant", "user", "key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +142,22 @@ class Budget(Record):
 
     usd: Money = setting("How much.")
     per: Literal["day", "month"] = setting("For how long (UTC).")
-    by: Literal["tenant", "user", "key"] = setting("For whom.", "tenant")
+    by: By = setting(
+        "For all of the tenant, or for each user or key; who names no user shares one.", "tenant"
+    )
     soft: Percent | None = setting("Share at which somebody is told.", None)
     on_soft: Literal["alert"] = setting("What happens then.", "alert")
     on_exceeded: RouteTo | Exceeded = setting("What happens when it is spent.", "reject")
+    cap: Count = setting("Tokens of an answer under cap_output.", Count(256))
+
+    def __post_init__(self) -> None:
+        """A budget of nothing is a tenant that should not be there."""
+        if not self.usd:
+            raise ValueError("usd must be above 0")
+        if not self.cap:
+            raise ValueError("cap must be above 0")
+        if self.usd > MAX_AMOUNT:
+            raise ValueError("usd is at most nine million")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +167,23 @@ class BurstRate(Record):
     rate: Rate = setting("The rate.")
     burst: Count = setting("How many at once.")
 
+    def __post_init__(self) -> None:
+        """A burst of zero would let nothing through."""
+        if not self.burst:
+            raise ValueError("burst must be above 0")
+
+
+_COUNTS = ("concurrency", "streams", "tokens_per_day", "tokens_per_month", "max_input_tokens",
+           "max_output_tokens")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Record):
-    """How much a tenant may use."""
+    """How much a tenant, a key, a user or a model may use.
+
+    A rate lets ten seconds of itself through at once, but at least ten
+    requests or one of the largest size, and never more than was given.
+    """
 
     requests: Rate | BurstRate | None = setting("Requests.", None)
     tokens: Rate | BurstRate | None = setting("Input and output tokens.", None)
@@ -153,12 +200,14 @@ class Limits(Record):
 
     def __post_init__(self) -> None:
         """A limit of zero is a tenant that should not be there."""
-        for name in ("concurrency", "streams", "tokens_per_day", "tokens_per_month",
-                     "max_input_tokens", "max_output_tokens"):  # fmt: skip
+        largest = max((getattr(self, n) or 0 for n in _COUNTS), default=0)
+        if largest > MAX_AMOUNT or (self.max_cost_per_request or 0) > MAX_AMOUNT:
+            raise ValueError("a number is beyond what can be counted exactly")
+        for name in _COUNTS:
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be above 0")
         for name in ("requests", "tokens", "output_tokens"):
             value = getattr(self, name)
             rate = value.rate if isinstance(value, BurstRate) else value
-            if rate is not None and rate.amount == 0:
+            if rate is not None and not 0 < rate.amount <= MAX_AMOUNT:
                 raise ValueError(f"{name} must be above 0")
