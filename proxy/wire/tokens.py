@@ -15,6 +15,8 @@ from proxy.core.errors import BadRequest
 _PROMPTS: Final = ("messages", "input", "prompt", "instructions", "query", "documents", "text_1",
                    "text_2")  # fmt: skip
 _EXTRA: Final = ("tools", "functions", "response_format", "text")
+_NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
+"""Fields of messages and parts that are no text."""
 _BOUNDS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 SOUND_BYTES: Final = 6400
 """Base64 of sound for one token: 48 kB a second, ten tokens a second."""
@@ -59,7 +61,7 @@ class _Gather:
                         self.parts.append(content)
                         continue
                 if not self._is_part(value):
-                    todo.extend(value.values())
+                    todo.extend(value[name] for name in value if name not in _NAMES)
             elif isinstance(value, list):
                 if value and type(value[0]) is int:
                     self.tokens += len(value)
