@@ -24,6 +24,7 @@ from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
+from proxy.identity.keys import BadKeys
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
 from proxy.upstream.fleet import UnusableTls
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
-    except (CannotListen, UnusableTls) as exc:
+    except (BadKeys, CannotListen, UnusableTls) as exc:
         print(f"sidestream: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
+from proxy.compile import (
+    callers_of,
+    catalog_of,
+    issuer_of,
+    prices_of,
+    route_table,
+    scopes_of,
+    specs_of,
+)
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.pipeline import Pipeline
@@ -22,6 +30,7 @@ from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
+from proxy.identity.fetched import Keyring
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import AdmitPolicy, Room
@@ -67,6 +76,7 @@ class App:
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._fleet = Fleet(loop, clock.now)
+        self._keyring = Keyring(clock, metrics.add)
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -84,7 +94,9 @@ class App:
             RecordPolicy(self._metrics, self._log, self._clock),
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
-            AuthenticatePolicy(*callers_of(settings), self._clock),
+            AuthenticatePolicy(
+                *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
+            ),
             # Only of a caller that is known is a body read.
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
@@ -106,8 +118,9 @@ class App:
         return price
 
     def sweep(self) -> None:
-        """Enforce deadlines; called a few times a second."""
+        """Enforce deadlines, fetch what is due; called a few times a second."""
         self._fleet.sweep(self._clock.now())
+        self._keyring.sweep()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""
@@ -138,3 +151,4 @@ class App:
     def close(self) -> None:
         """Let go of idle connections."""
         self._fleet.close()
+        self._keyring.close()
