@@ -25,6 +25,7 @@ from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
+from proxy.identity.keys import BadKeys
 from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
-    except (CannotListen, UnusableTls) as exc:
+    except (BadKeys, CannotListen, UnusableTls) as exc:
         print(f"sidestream: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

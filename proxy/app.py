@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.accounts import Accounts
-from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
+from proxy.compile import (
+    callers_of,
+    catalog_of,
+    issuer_of,
+    prices_of,
+    route_table,
+    scopes_of,
+    specs_of,
+)
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.pipeline import Pipeline
@@ -23,6 +31,7 @@ from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
+from proxy.identity.fetched import Keyring
 from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
@@ -75,6 +84,7 @@ class App:
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._fleet = Fleet(loop, clock.now)
+        self._keyring = Keyring(clock, metrics.add)
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -94,7 +104,9 @@ class App:
             RecordPolicy(self._metrics, self._log, self._clock),
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
-            AuthenticatePolicy(*callers_of(settings), self._clock),
+            AuthenticatePolicy(
+                *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
+            ),
             # Only of a caller that is known is a body read.
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
@@ -126,9 +138,10 @@ class App:
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
     def sweep(self) -> None:
-        """Enforce deadlines, write what waits; called a few times a second."""
+        """Enforce deadlines, write and fetch what is due; called a few times a second."""
         self._fleet.sweep(self._clock.now())
         self._accounts.sweep()
+        self._keyring.sweep()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""
@@ -160,6 +173,7 @@ class App:
     def close(self) -> None:
         """Let go of idle connections."""
         self._fleet.close()
+        self._keyring.close()
 
 
 def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:

@@ -6,14 +6,17 @@ they take is made here, once for each configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from proxy.config import schema
 from proxy.config.schema import Settings
-from proxy.core.exchange import Exchange
 from proxy.core.plan import Retry, Target
-from proxy.policies.authenticate import Caller, Key
+from proxy.core.ports import Clock
+from proxy.identity.claims import Expected
+from proxy.identity.fetched import Keyring
+from proxy.identity.tokens import SignedTokens
+from proxy.policies.authenticate import Caller, Issuer, Key, PathJudge
 from proxy.policies.route import Scope
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
@@ -80,9 +83,30 @@ def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], 
     return callers, keys, anonymous
 
 
-def _path_judge(paths: tuple[str, ...]) -> Callable[[Exchange], bool]:
-    if not paths:
-        return lambda x: not x.endpoint.opt_in
+def issuer_of(settings: Settings, keyring: Keyring, clock: Clock) -> Issuer | None:
+    """Who names tenants by tokens, if anybody does."""
+    jwt = settings.jwt
+    if jwt is None:
+        keyring.close()
+        return None
+    expected = Expected(
+        issuer=jwt.issuer,
+        tenant_claim=jwt.tenant_claim,
+        tenants=frozenset(settings.tenants),
+        audience=jwt.audience,
+        leeway=jwt.leeway,
+        scopes=frozenset(jwt.scopes),
+    )
+    source = keyring.source(jwt.jwks.file.reveal(), jwt.jwks.url)
+    opens = {scope: _opens(paths) for scope, paths in jwt.scopes.items()}
+    return Issuer(SignedTokens(expected, source, clock), opens)
+
+
+def _path_judge(paths: tuple[str, ...]) -> PathJudge:
+    return _opens(paths) if paths else lambda x: not x.endpoint.opt_in
+
+
+def _opens(paths: tuple[str, ...]) -> PathJudge:
     pattern = path_filter(paths)
     return lambda x: pattern.fullmatch(x.path) is not None
 

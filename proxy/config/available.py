@@ -35,7 +35,6 @@ def _found(s: Settings) -> Iterator[Problem]:
                 yield _not_yet(upstream, "balance")
     for tenant in s.tenants.values():
         yield from _given(tenant, TENANT)
-    yield from _given(s, ("jwt",))
     if s.log.capture.is_on:
         yield _not_yet(s.log, "capture")
     yield from _given(s.telemetry, ("otlp",))

@@ -128,6 +128,8 @@ def _keys(s: Settings) -> Found:
 
 
 def _anonymous(s: Settings) -> Found:
+    if s.jwt is not None and not s.tenants:
+        yield _at(s.jwt, "", "tokens name tenants, and there are none")
     anonymous = [(name, t) for name, t in s.tenants.items() if t.anonymous]
     for name, tenant in anonymous[1:]:
         yield _at(

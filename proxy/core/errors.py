@@ -75,14 +75,21 @@ class RequestTimeout(BadRequest):
 
 
 class Unauthenticated(BadRequest):
-    """No key, or a key that names no tenant, or one that has expired."""
+    """No key, or a key or token that names no tenant, or one that has expired."""
 
     status = 401
     code = "invalid_api_key"
 
 
+class IdentityUnavailable(ProxyError):
+    """No key of the identity provider is at hand to check a token with."""
+
+    status = 503
+    code = "identity_unavailable"
+
+
 class PathNotAllowed(BadRequest):
-    """The tenant may not use this path."""
+    """The tenant may not use this path, or no scope of its token opens it."""
 
     status = 403
     type = "permission_error"

@@ -89,6 +89,7 @@ class Exchange:
     tenant: str = _later("")  # authenticate
     key_name: str = _later("")  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict, init=False)  # authenticate
+    subject: str = _later("")  # authenticate; whom a token speaks for
     raw: bytes | None = _later(None)  # parse; the client's own bytes
     body: dict[str, Any] | None = _later(
         None

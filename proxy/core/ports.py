@@ -1,11 +1,13 @@
 """What policies need from the world outside, as protocols.
 
-Adapters live in ``stores``, ``upstream`` and ``edge``; tests have their own.
+Adapters live in ``stores``, ``identity``, ``upstream`` and ``edge``; tests have
+their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -18,6 +20,38 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a token speaks for.
+
+    ``subject`` is the person or program within the tenant, empty where the
+    token names none; ``scopes`` are those that the configuration knows.
+    """
+
+    tenant: str
+    subject: str = ""
+    scopes: frozenset[str] = frozenset()
+
+
+class Tokens(Protocol):
+    """Signed tokens of an identity provider.
+
+    ``digest`` is the sha256 of ``token``.  Both methods raise
+    ``Unauthenticated`` with what is wrong, and never with the token.
+    """
+
+    def verify(self, token: str, digest: bytes) -> Identity | None:
+        """Whom a token speaks for; nothing if its key is not at hand."""
+        ...
+
+    async def fetch(self, token: str, digest: bytes) -> Identity:
+        """The same, after asking for newer keys; may wait a little.
+
+        Raises ``IdentityUnavailable`` if no key could be had at all.
+        """
         ...
 
 

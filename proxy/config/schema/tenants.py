@@ -8,9 +8,12 @@ from datetime import date
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import urlsplit
+
+import orjson
 
 from proxy.config.schema.record import Record, setting
-from proxy.config.units import Count, Duration, FileSecret, Money, Percent, Rate
+from proxy.config.units import Address, Count, Duration, FileSecret, Money, Percent, Rate
 from proxy.core.ledger import MAX_AMOUNT
 
 OnFailure = Literal["open", "closed", "local"]
@@ -102,18 +105,54 @@ class Tenant(Record):
 class Jwks(Record):
     """Where an identity provider's public keys are."""
 
-    file: str = setting("A file.", "")
-    url: str = setting("Or a URL.", "")
+    file: FileSecret = setting("File that holds a JWK set.", FileSecret(""))
+    url: str = setting("Or its URL; https, or http on this machine.", "")
 
     def __post_init__(self) -> None:
-        """Exactly one of the two."""
-        if bool(self.file) == bool(self.url):
+        """Exactly one of the two, and such that keys can come from it."""
+        if ("file" in self.given) == ("url" in self.given):
             raise ValueError("give file or url")
+        if "url" in self.given:
+            _check_url(self.url)
+        elif self.file.strip():
+            _check_set(self.file.reveal())
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("the port of a URL is at most 65535") from exc
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("a URL of keys is like https://idp.example.com/.well-known/jwks.json")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ValueError("a URL of keys holds no credentials and no fragment")
+    if parts.scheme == "http" and not Address(parts.hostname, 0).is_loopback:
+        raise ValueError("keys are fetched over https, or from this machine")
+
+
+def _check_set(text: str) -> None:
+    """What can be seen of a JWK set without cryptography."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        raise ValueError("the file is not JSON") from exc
+    keys = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError("the file is no JWK set: it has no list named `keys`")  # noqa: TRY004
+    kinds = [key.get("kty") for key in keys if isinstance(key, dict)]
+    if not {"RSA", "EC", "OKP"}.intersection(k for k in kinds if isinstance(k, str)):
+        raise ValueError("the file has no public key to check signatures with")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jwt(Record):
-    """Tenants from an identity provider's tokens instead of keys."""
+    """Tenants from an identity provider's tokens instead of keys.
+
+    ``tenant_claim`` is a claim's name, or a path with dots to one within
+    others.  A token's ``sub`` is the user where the body names none.
+    """
 
     issuer: str = setting("The `iss` that tokens must have.")
     jwks: Jwks = setting("Its public keys.")
@@ -121,8 +160,16 @@ class Jwt(Record):
     audience: str = setting("The `aud` that tokens must have; empty: any.", "")
     leeway: Duration = setting("How far clocks may be apart.", Duration(30))
     scopes: Mapping[str, tuple[str, ...]] = setting(
-        "Paths that each scope opens.", factory=lambda: MappingProxyType({})
+        "Globs of paths that each scope opens; none: the tenant's paths alone decide.",
+        factory=lambda: MappingProxyType({}),
     )
+
+    def __post_init__(self) -> None:
+        """An empty name would match what is not there."""
+        if not self.issuer:
+            raise ValueError("issuer is empty")
+        if not self.tenant_claim:
+            raise ValueError("tenant_claim is empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
