@@ -38,13 +38,15 @@ class UsageFile:
         self.written = 0
 
     def put(self, row: Row) -> None:
-        """Take one row; nothing is written here."""
+        """Take one row; nothing is written here.  What has no record is nobody's use."""
+        if not row.record:
+            return
         if self._size > MAX_WAITING:
             self.lost += 1
             return
         charges = [[*charge] for charge in row.charges]
         head = orjson.dumps({"lease": row.lease, "state": row.state, "charges": charges})
-        line = b"%s,%s\n" % (head[:-1], row.record[1:] if row.record else b'"tenant":""}')
+        line = b"%s,%s\n" % (head[:-1], row.record[1:])
         self._waiting.append(line)
         self._size += len(line)
 
