@@ -51,7 +51,11 @@ def shared_ledger(
     scripts = load_scripts()
     address = parse_address(settings.store.url.reveal())
     store = open_store(address, scripts, chance, timeout_s=settings.store.timeout)
-    keeping = Keeping(hold_s=settings.process.max_stream_duration + 300, rows=settings.store.rows)
+    keeping = Keeping(
+        lease_s=settings.store.lease,
+        hold_s=settings.process.max_stream_duration + 300,
+        rows=settings.store.rows,
+    )
     return store, RedisLedger(store, scripts, clock, keeping)
 
 

@@ -37,10 +37,18 @@ class Store(Record):
         Secret("memory://"),
     )
     timeout: Duration = setting("How long a request waits for it.", Duration(0.05))
+    lease: Duration = setting("How long a crash holds on to what it had reserved.", Duration(30))
     rows: Count = setting("Rows of a tenant's billing ledger to keep there.", Count(100_000))
     on_failure: Literal["open", "closed", "local"] = setting(
         "When it is down: let through, refuse, or use this replica's share.", "local"
     )
+
+    def __post_init__(self) -> None:
+        """What is too short would give up what is alive."""
+        if self.lease < 1:
+            raise ValueError("lease must be at least 1s")
+        if not 0.001 <= self.timeout <= 5:
+            raise ValueError("timeout must be between 1ms and 5s")
 
     @property
     def is_memory(self) -> bool:
