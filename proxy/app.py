@@ -24,6 +24,7 @@ from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.queues import Queues
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
@@ -66,7 +67,9 @@ class App:
         self._log = log
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
-        self._fleet = Fleet(loop, clock.now)
+        queues = Queues(lambda: self._fleet.gates())  # noqa: PLW0108 - it comes next
+        metrics.include(queues.collect)
+        self._fleet = Fleet(loop, clock.now, queues)
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -115,6 +118,7 @@ class App:
             "in_flight": self._room.in_flight,
             "draining": self._is_draining(),
             "upstreams": self._fleet.status(),
+            "queues": self._fleet.gates(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:

@@ -89,6 +89,8 @@ class Exchange:
     tenant: str = _later("")  # authenticate
     key_name: str = _later("")  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict, init=False)  # authenticate
+    priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
+    weight: int = _later(1)  # authenticate; share of a contended upstream
     raw: bytes | None = _later(None)  # parse; the client's own bytes
     body: dict[str, Any] | None = _later(
         None
@@ -97,10 +99,12 @@ class Exchange:
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
     plan: Plan | None = _later(None)  # route
+    estimate: Usage | None = _later(None)  # quota; tokens expected before they are counted
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
+    queued_s: float = _later(0.0)  # forward; waited for a place at a contended upstream
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
     usage: Usage | None = _later(None)  # forward

@@ -96,10 +96,15 @@ class Metrics:
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
+        self._more: list[Callable[[], Iterable[Metric]]] = []
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
         self._gauges.append(gauges)
+
+    def include(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Give ``collect``'s families too whenever somebody scrapes."""
+        self._more.append(collect)
 
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
@@ -162,6 +167,8 @@ class Metrics:
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
         yield from self._watched()
+        for collect in self._more:
+            yield from collect()
 
     def _requests(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("sidestream_requests", "Exchanges ended", labels=LABELS)

@@ -34,11 +34,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What authentication knows of a tenant.  ``may_use`` judges paths."""
+    """What authentication knows of a tenant.
+
+    ``may_use`` judges paths.  ``priority`` (0 goes first) and ``weight`` are
+    its standing at a contended upstream.
+    """
 
     tenant: str
     may_use: Callable[[Exchange], bool]
     tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    weight: int = 1
 
 
 class AuthenticatePolicy(Policy):
@@ -63,6 +69,8 @@ class AuthenticatePolicy(Policy):
         caller = self._callers[self._tenant(x)]
         x.tenant = caller.tenant
         x.tags = caller.tags
+        x.priority = caller.priority
+        x.weight = caller.weight
         if not caller.may_use(x):
             raise PathNotAllowed(
                 f"tenant {caller.tenant!r} may not use {x.path[:200]}; "

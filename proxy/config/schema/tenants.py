@@ -76,6 +76,11 @@ class Tenant(Record):
         "Words for routes and logs.", factory=lambda: MappingProxyType({})
     )
 
+    def __post_init__(self) -> None:
+        """A tenant without a share would wait forever."""
+        if self.weight == 0:
+            raise ValueError("weight must be above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jwks(Record):
