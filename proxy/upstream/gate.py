@@ -189,8 +189,10 @@ class Gate:
     def _release(self, slot: Slot, cost: float) -> None:
         slot.is_held = False
         self.in_flight -= 1
-        self._queue.settle(slot, cost)
+        # Corrected after the choice: else a tenant whose requests are guessed
+        # too large is ahead by one guess whenever one of them ends.
         self._give()
+        self._queue.settle(slot, cost)
 
     def _give(self) -> None:
         """Slots that are free to those whose turn it is."""

@@ -137,16 +137,14 @@ async def test_a_refusal_of_the_queue_goes_to_the_fallback(tmp_path):
 
 async def test_waiting_in_vain_ends_with_the_queues_time_out(tmp_path):
     held = Held()
-    parts = {"queue_timeout: 10ms", "max: 1"}
-    async with (
-        Scripted([held]) as upstream,
-        program(tmp_path, upstream.port, **bounded(upstream.port, ", ".join(parts))) as running,
-    ):
-        first = later(running.port, request(body=CHAT))
-        await until(lambda: held.now == 1)
-        refused = await ask(running.port, request(body=CHAT))
-        held.go.set()
-        await first
+    async with Scripted([held]) as upstream:
+        parts = bounded(upstream.port, "max: 1, queue_timeout: 10ms")
+        async with program(tmp_path, upstream.port, **parts) as running:
+            first = later(running.port, request(body=CHAT))
+            await until(lambda: held.now == 1)
+            refused = await ask(running.port, request(body=CHAT))
+            held.go.set()
+            await first
 
     assert_refused(refused, 503, "overloaded")
     assert len(upstream.requests) == 1
@@ -226,6 +224,23 @@ async def test_a_429_lowers_the_adaptive_cap_of_a_hosted_upstream(tmp_path):
             cap = gate_of(running).cap
 
     assert (answer.status, cap) == (200, 7)
+
+
+async def test_interactive_tenants_go_before_batch(tmp_path):
+    held = Held()
+    async with Scripted([held]) as upstream:
+        parts = bounded(upstream.port, "max: 1") | {"tenant": ", priority: batch"}
+        async with program(tmp_path, upstream.port, **parts) as running:
+            tasks = [later(running.port, request(body=CHAT))]
+            await until(lambda: held.now == 1)
+            for key, name in ((KEY, "batch"), (QUIET, "interactive")):
+                waiting = gate_of(running).waiting
+                tasks.append(later(running.port, request(body={**CHAT, "user": name}, key=key)))
+                await until(lambda before=waiting: gate_of(running).waiting == before + 1)
+            held.go.set()
+            await asyncio.gather(*tasks)
+
+    assert [r.json.get("user") for r in upstream.requests] == [None, "interactive", "batch"]
 
 
 async def test_a_reload_lets_in_who_waits_and_keeps_the_count(tmp_path):
