@@ -12,8 +12,9 @@ their weight.  Within one tenant, first come, first served.
 Priorities stand above counters: a level is served only when no level before it
 waits.  So that none waits forever, a turn of a lower level that has waited
 ``patience`` makes its level due, and every ``EVERY``-th turn goes to a level
-that is due.  A flood of interactive requests thus leaves an eighth of the
-turns to those who have waited long.
+that is due.  In a queue that is full each lower level keeps as large a part of
+the places.  A flood of interactive requests thus leaves an eighth of the turns
+to those who have waited long.
 
 Pure: time is given in, in seconds.  A choice costs one look at each tenant
 that waits.
@@ -91,6 +92,10 @@ class _Level:
         if self.busy:
             return min(account.counter for account in self.busy.values())
         return self.last.counter if self.last is not None else 0.0
+
+    def depth(self) -> int:
+        """How many wait."""
+        return sum(len(account.waiting) for account in self.busy.values())
 
     def oldest(self) -> float:
         """Since when somebody has waited."""
@@ -206,27 +211,35 @@ class FairQueue(Generic[T]):
         account.counter += (cost - turn.cost) / turn.weight
         account.holding -= 1
 
-    def displace(self, turn: T) -> T | None:
-        """Who must leave a full queue for ``turn``; ``None``: it is refused itself.
+    def displace(self, turn: T, limit: int) -> T | None:
+        """Who must leave a queue of ``limit`` for ``turn``; ``None``: it is refused itself.
 
-        The newest turn of whoever has most waiting for their weight, the
-        lowest level first: one tenant's flood must not close the queue to
-        others.
+        Always the newest turn of whoever has most waiting for their weight:
+        of a lower level, while that has over an ``EVERY``-th of the queue; of
+        a higher one, if this level has less than that; else of its own level,
+        if anybody there has more than ``turn`` would.
         """
-        for priority in reversed(range(LEVELS)):
-            level = self._levels[priority]
-            if priority < turn.priority or not level.busy:
-                continue
-            most = max(level.busy.values(), key=_crowd)
-            if priority == turn.priority:
-                own = level.busy.get(turn.tenant)
-                crowd = (len(own.waiting) if own is not None else 0) + 1
-                if most is own or _crowd(most) <= crowd / turn.weight:
-                    return None
-            victim: T = most.waiting.pop()
-            self._drop(victim)
-            return victim
-        return None
+        kept = limit // EVERY
+        own = self._levels[turn.priority]
+        for level in reversed(self._levels[turn.priority + 1 :]):
+            if level.depth() > kept:
+                return self._push_out(level)
+        if own.depth() < kept:
+            for level in reversed(self._levels[: turn.priority]):
+                if level.busy:
+                    return self._push_out(level)
+        if not own.busy:
+            return None
+        account = own.busy.get(turn.tenant)
+        crowd = ((len(account.waiting) if account is not None else 0) + 1) / turn.weight
+        most = max(own.busy.values(), key=_crowd)
+        return None if most is account or _crowd(most) <= crowd else self._push_out(own)
+
+    def _push_out(self, level: _Level) -> T:
+        most = max(level.busy.values(), key=_crowd)
+        victim: T = most.waiting.pop()
+        self._drop(victim)
+        return victim
 
     def overdue(self, now: float) -> list[T]:
         """Those who have waited as long as they may; they no longer do."""
@@ -244,7 +257,7 @@ class FairQueue(Generic[T]):
         """About how many of those that wait would go before ``turn``."""
         total = 0
         for level in self._levels[: turn.priority]:
-            total += sum(len(account.waiting) for account in level.busy.values())
+            total += level.depth()
         level = self._levels[turn.priority]
         if not level.busy:
             return total

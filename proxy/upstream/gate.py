@@ -149,7 +149,7 @@ class Gate:
                 raise self._refused("deadline")
             slot.until = min(slot.until, gives_up)
         if self._queue.waiting >= self._bounds.queue:
-            victim = self._queue.displace(slot)
+            victim = self._queue.displace(slot, self._bounds.queue)
             if victim is None:
                 raise self._refused("full")
             _wake(victim, "full")

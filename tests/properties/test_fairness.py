@@ -202,27 +202,45 @@ def test_lower_levels_that_came_just_now_wait(turns):
         assert queue.pop(5.0).tenant == "high"
 
 
-@given(st.lists(st.tuples(tenants, levels, costs), max_size=200), st.integers(0, 20))
+@given(st.lists(st.tuples(tenants, levels, costs), max_size=200), st.integers(0, 30))
 def test_a_full_queue_never_refuses_who_has_less_than_their_share(arrivals, limit):
-    queue = FairQueue()
+    queue, kept = FairQueue(), limit // EVERY
     for name, level, cost in arrivals:
         tenant = name + str(level)
         made = turn(tenant, level, 1, cost)
         if queue.waiting >= limit:
             depths = Counter((t.priority, t.tenant) for t in queue)
-            victim = queue.displace(made)
+            depth = Counter(t.priority for t in queue)
+            own = depths[level, tenant] + 1
+            victim = queue.displace(made, limit)
             if victim is None:
-                own = depths[level, tenant] + 1
+                assert all(depth[of] <= kept for of in range(level + 1, 3))
                 assert not any(n > own for (of, _), n in depths.items() if of == level)
-                assert not any(of > level for of, _ in depths)
+                assert depth[level] >= kept or not any(depth[of] for of in range(level))
                 continue
             assert not victim.is_waiting
-            assert (victim.priority, depths[victim.priority, victim.tenant]) >= (
-                level,
-                depths[level, tenant] + 1,
-            )
+            most = depths[victim.priority, victim.tenant]
+            assert most == max(n for (of, _), n in depths.items() if of == victim.priority)
+            if victim.priority == level:
+                assert most > own
+            elif victim.priority > level:
+                assert depth[victim.priority] > kept
+            else:
+                assert depth[level] < kept
         queue.push(made)
         assert queue.waiting <= limit
+
+
+def test_a_flood_of_interactive_requests_does_not_close_the_queue_to_others():
+    queue = FairQueue(patience=1.0)
+    order = []
+    for second in range(200):
+        for made in [turn("flood", since=second) for _ in range(5)] + [turn("b", 1, since=second)]:
+            if queue.waiting < 40 or queue.displace(made, 40) is not None:
+                queue.push(made)
+        order += [queue.pop(float(second)).priority for _ in range(2)]
+
+    assert order[-80:].count(1) == 10
 
 
 @given(

@@ -150,6 +150,30 @@ async def test_waiting_in_vain_ends_with_the_queues_time_out(tmp_path):
     assert len(upstream.requests) == 1
 
 
+async def test_a_client_that_would_give_up_first_is_refused_at_once(tmp_path):
+    held = Held()
+    async with (
+        Scripted([held]) as upstream,
+        program(tmp_path, upstream.port, **bounded(upstream.port, "max: 1")) as running,
+    ):
+        first = later(running.port, request(body=CHAT))
+        await asyncio.sleep(0.2)  # so long a slot is held
+        held.go.set()
+        await first
+        held.go.clear()
+        second = later(running.port, request(body=CHAT))
+        await until(lambda: held.now == 1)
+        headers = ("X-Stainless-Read-Timeout: 0.1",)
+        refused = await ask(running.port, request(body=CHAT, headers=headers))
+        metrics = (await admin(running, "/metrics")).body.decode()
+        held.go.set()
+        await second
+
+    assert_refused(refused, 503, "overloaded")
+    assert "time-out" in refused.error["message"]
+    assert 'refusals_total{reason="deadline",upstream="busy"} 1.0' in metrics
+
+
 async def test_who_leaves_the_queue_frees_the_place_and_never_reaches_the_upstream(tmp_path):
     held = Held()
     async with (
