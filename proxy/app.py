@@ -35,6 +35,7 @@ from proxy.identity.fetched import Keyring
 from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.queues import Queues
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
@@ -83,8 +84,10 @@ class App:
         self._log = log
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
-        self._fleet = Fleet(loop, clock.now)
         self._keyring = Keyring(clock, metrics.add)
+        queues = Queues(lambda: self._fleet.gates())  # noqa: PLW0108 - it comes next
+        metrics.include(queues.collect)
+        self._fleet = Fleet(loop, clock.now, queues)
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -150,6 +153,7 @@ class App:
             "draining": self._is_draining(),
             "upstreams": self._fleet.status(),
             **self._accounts.status(),
+            "queues": self._fleet.gates(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:

@@ -23,11 +23,18 @@ from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
 from proxy.rules.prices import Price
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
+from proxy.upstream.gate import Adapts, Bounds
 from proxy.upstream.providers import PROVIDERS
 from proxy.wire.endpoints import path_filter
 
 ANONYMOUS = "anonymous"
 """The tenant where the configuration names none."""
+
+PRIORITIES = ("interactive", "batch", "internal")
+"""In the order in which they are served."""
+
+SELF_HOSTED = frozenset({"vllm", "ollama", "generic"})
+"""Kinds that queue when they are full, where hosted providers answer 429."""
 
 
 def route_table(settings: Settings) -> RouteTable:
@@ -67,7 +74,13 @@ def _target(target: schema.Target) -> Target:
 def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], str | None]:
     """Tenants, their keys, and which of them is anonymous."""
     callers = {
-        name: Caller(name, _path_judge(tenant.paths), tenant.tags)
+        name: Caller(
+            name,
+            _path_judge(tenant.paths),
+            tenant.tags,
+            PRIORITIES.index(tenant.priority),
+            tenant.weight,
+        )
         for name, tenant in settings.tenants.items()
     }
     anonymous = next((n for n, t in settings.tenants.items() if t.anonymous), None)
@@ -136,7 +149,26 @@ def catalog_of(settings: Settings, table: RouteTable) -> dict[str, tuple[str, ..
 def specs_of(settings: Settings) -> dict[str, Spec]:
     """Upstreams in plain values."""
     longest = settings.process.max_stream_duration
-    return {name: _spec(name, upstream, longest) for name, upstream in settings.upstreams.items()}
+    return {
+        name: replace(
+            _spec(name, upstream, longest), bounds=_bounds(upstream, max(1, settings.workers))
+        )
+        for name, upstream in settings.upstreams.items()
+    }
+
+
+def _bounds(upstream: schema.Upstream, workers: int) -> Bounds | None:
+    """One worker's part of what an upstream is given at once."""
+    given = upstream.concurrency
+    if given is None:
+        return None
+    way: Adapts = "gradient" if upstream.kind in SELF_HOSTED else "aimd"
+    return Bounds(
+        max=max(1, given.max // workers),
+        queue=-(-given.queue // workers),
+        queue_s=given.queue_timeout,
+        adapts=way if given.adaptive else "",
+    )
 
 
 def _spec(name: str, upstream: schema.Upstream, longest: float) -> Spec:

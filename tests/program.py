@@ -58,6 +58,7 @@ class Program:
             "in_flight": self.worker.room.in_flight,
             "busy": sum(p.in_flight for p in pools),
             "opening": sum(p._opening for p in pools),
+            "slots": sum(g.in_flight + g.waiting for g in self.worker.app._fleet._gates.values()),
         }
 
     async def settled(self):

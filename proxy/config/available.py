@@ -13,8 +13,8 @@ from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
 ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards", "redaction")
-UPSTREAM = ("breaker", "pace", "health", "concurrency", "resume")
-TENANT = ("redaction", "tools", "priority", "weight")
+UPSTREAM = ("breaker", "pace", "health", "resume")
+TENANT = ("redaction", "tools")
 
 
 def unavailable(settings: Settings) -> list[Problem]:

@@ -90,6 +90,8 @@ class Exchange:
     key_name: str = _later("")  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict, init=False)  # authenticate
     subject: str = _later("")  # authenticate; whom a token speaks for
+    priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
+    weight: int = _later(1)  # authenticate; share of a contended upstream
     raw: bytes | None = _later(None)  # parse; the client's own bytes
     body: dict[str, Any] | None = _later(
         None
@@ -107,6 +109,7 @@ class Exchange:
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
+    queued_s: float = _later(0.0)  # forward; waited for a place at a contended upstream
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
     usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing

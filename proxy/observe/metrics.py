@@ -97,10 +97,15 @@ class Metrics:
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
         self._labelled: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
+        self._more: list[Callable[[], Iterable[Metric]]] = []
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
         self._gauges.append(gauges)
+
+    def include(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Give ``collect``'s families too whenever somebody scrapes."""
+        self._more.append(collect)
 
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
@@ -176,6 +181,8 @@ class Metrics:
                 counted.add_metric(tuple(value for _, value in row), number)
             yield counted
         yield from self._watched()
+        for collect in self._more:
+            yield from collect()
 
     def _requests(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("sidestream_requests", "Exchanges ended", labels=LABELS)

@@ -41,11 +41,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What authentication knows of a tenant.  ``may_use`` judges paths."""
+    """What authentication knows of a tenant.
+
+    ``may_use`` judges paths.  ``priority`` (0 goes first) and ``weight`` are
+    its standing at a contended upstream.
+    """
 
     tenant: str
     may_use: PathJudge
     tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class AuthenticatePolicy(Policy):
         caller = self._callers[tenant or self._by_default(secret)]
         x.tenant = caller.tenant
         x.tags = caller.tags
+        x.priority = caller.priority
+        x.weight = caller.weight
         if not caller.may_use(x):
             raise PathNotAllowed(
                 f"tenant {caller.tenant!r} may not use {x.path[:200]}; "

@@ -14,6 +14,7 @@ from proxy.core.exchange import Exchange
 from proxy.core.plan import Target
 from proxy.rules.retries import RetryBudget
 from proxy.upstream.deadlines import Deadlines
+from proxy.upstream.gate import Gate
 from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
 from proxy.wire.body import form_boundary, with_form_field
@@ -44,7 +45,8 @@ class Upstream:
     ``static`` holds the credentials and fixed headers as bytes, ``drops`` the
     names of a client's headers that stay here.  ``passthrough`` upstreams get
     the client's own credentials and none of ours.  ``salts`` keeps tenants from
-    finding each other's prompts in a shared prefix cache by its speed.
+    finding each other's prompts in a shared prefix cache by its speed.  ``gate``
+    is there where it is given only so much at once.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Upstream:
     budget: RetryBudget
     salts: Callable[[str], str] | None = None
     region: str = ""
+    gate: Gate | None = None
     turn: int = 0
 
     def choose(self) -> Endpoint:

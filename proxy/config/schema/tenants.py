@@ -90,6 +90,11 @@ class Tenant(Record):
         "Words for routes and logs.", factory=lambda: MappingProxyType({})
     )
 
+    def __post_init__(self) -> None:
+        """A tenant without a share would wait forever."""
+        if self.weight == 0:
+            raise ValueError("weight must be above 0")
+
     def limits_in_use(self) -> list[tuple[str, str]]:
         """Every entry of ``limits`` that is named here, by where it is named."""
         named = [
