@@ -8,7 +8,7 @@ answer is taken to be as long as nine in ten of those before it.
 
 from __future__ import annotations
 
-from math import exp, log
+from math import log
 from typing import Final
 
 from proxy.core.exchange import Usage
@@ -28,6 +28,9 @@ IMAGE: Final = 765
 FIRST_OUTPUT: Final = 512
 """The guess at an answer's length while nothing has been learned."""
 MAX_LEARNED: Final = 10_000
+FEW: Final = 20
+RENEW: Final = 8
+"""The quantile is looked up anew at each of the first answers, then at every eighth."""
 _LETTERS: Final = bytes(range(65, 91)) + bytes(range(97, 123)) + b" "
 _DIGITS: Final = b"0123456789"
 _WIDE: Final = bytes(range(0xE3, 0xEE))
@@ -131,10 +134,10 @@ class Estimator:
             if len(self._learned) >= MAX_LEARNED:
                 del self._learned[next(iter(self._learned))]
             learned = self._learned[key] = _Learned()
+        seen = learned.seen = learned.seen + 1
         if raw >= 1 and usage.prompt > 0:
-            learned.seen += 1
             ratio = min(max(usage.prompt / raw, 1 / self.MAX_FACTOR), self.MAX_FACTOR)
-            pace = max(1 / learned.seen, self.SLOWEST)
-            learned.factor = exp(log(learned.factor) * (1 - pace) + log(ratio) * pace)
-        learned.outputs.add(usage.completion // max(1, choices))
-        learned.p90 = learned.outputs.value()
+            learned.factor += (ratio - learned.factor) * max(1 / seen, self.SLOWEST)
+        learned.outputs.add(usage.completion // choices)
+        if seen < FEW or not seen % RENEW:
+            learned.p90 = learned.outputs.value()
