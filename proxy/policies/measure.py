@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Final
 
 from proxy.core.errors import PriceUnknown, PromptTooLong, RequestTooDear
-from proxy.core.exchange import End, Exchange, Usage
+from proxy.core.exchange import End, Exchange
 from proxy.core.policy import Answer, Policy
 from proxy.rules.allowance import AllowanceTable
 from proxy.rules.estimate import Estimator, raw_tokens
-from proxy.rules.prices import MILLION, Price, cost_nanos
+from proxy.rules.prices import MILLION, Price
 from proxy.rules.spending import GENERATES
 from proxy.wire.tokens import choices_of, prompt_of, wanted_of
 
@@ -84,7 +84,7 @@ class MeasurePolicy(Policy):
             )
         estimate = x.estimate
         assert estimate is not None
-        left = most_nanos - cost_nanos(price, Usage(estimate.prompt))
+        left = most_nanos - estimate.prompt * price.input // MILLION
         if not price.output or x.endpoint.name not in GENERATES:
             most = None if left >= 0 else 0
         else:

@@ -22,6 +22,7 @@ NOBODY: Final = "-"
 """The user of requests that name none: they share one count."""
 
 MAX_KNOWN: Final = 4096
+_new: Final = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +186,10 @@ def relaxed(sheet: Sheet, at: int) -> Sheet:
 
 def claims_of(sheet: Sheet, amounts: Amounts, user: str) -> tuple[Claim, ...]:
     """What to ask of the ledger."""
+    # Half the time of calling Claim, which has to take its arguments apart.
     return tuple(
         [
-            Claim(limit, user if scope is None else scope, amounts[at])
+            _new(Claim, (limit, user if scope is None else scope, amounts[at]))
             for limit, scope, at in sheet.steps
         ]
     )

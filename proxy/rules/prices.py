@@ -78,6 +78,8 @@ class PriceTable:
 
 def cost_nanos(price: Price, usage: Usage) -> int:
     """What ``usage`` costs, in nano-dollars, rounded up."""
+    if not (usage.cached or usage.audio_in or usage.audio_out):
+        return -(-(usage.prompt * price.input + usage.completion * price.output) // MILLION)
     cached = min(usage.cached, usage.prompt)
     audio_in = min(usage.audio_in, usage.prompt - cached)
     audio_out = min(usage.audio_out, usage.completion)
