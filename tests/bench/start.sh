@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts the program for the harness: authentication, routing, usage, metrics and the request log on.
-# LIMITS=memory or LIMITS=redis://… adds every kind of limit of the contract's `standard`, none of them ever reached.
+# LIMITS=memory or LIMITS=redis://… adds every kind of limit of the contract's `standard`, or with KIND=trial the three of
+# its `trial`; none of them is ever reached.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 port=$1 up=$2
@@ -18,7 +19,12 @@ tenants:
   bench: {keys: [{sha256: $(printf sk-test | sha256sum | cut -d' ' -f1), name: bench}]${LIMITS:+, limits: all}}
 log: {requests: stdout}
 YAML
-if [ -n "${LIMITS:-}" ]; then
+if [ -n "${LIMITS:-}" ] && [ "${KIND:-}" = trial ]; then
+  cat >> "$config" <<YAML
+store: {url: "${LIMITS/#memory/memory://}", timeout: 1s}
+limits: {all: {requests: 100M/min, tokens: 100G/min, concurrency: 100k}}
+YAML
+elif [ -n "${LIMITS:-}" ]; then
   cat >> "$config" <<YAML
 store: {url: "${LIMITS/#memory/memory://}", timeout: 1s}
 prices: {"*": {input: 1, output: 2}}
