@@ -19,7 +19,8 @@ class Usage:
 
     ``cached`` is the part of ``prompt`` that the upstream read from its own
     cache, ``reasoning`` the part of ``completion`` that was not shown;
-    ``audio_in`` and ``audio_out`` are the parts that were sound.
+    ``audio_in`` and ``audio_out`` are the parts that were sound.  ``tier`` is
+    the service tier that the upstream says it served (``flex``, ``priority``).
     """
 
     prompt: int = 0
@@ -29,6 +30,7 @@ class Usage:
     audio_in: int = 0
     audio_out: int = 0
     estimated: bool = False
+    tier: str = ""
 
     @property
     def total(self) -> int:
