@@ -103,7 +103,8 @@ class Exchange:
     user: str = _later("")  # parse; who of the tenant's users it is for
     plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
     estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
-    measured: float = _later(0.0)  # measure; tokens of the prompt before anything learned
+    measured: Any = _later(None)  # measure; the prompt's size by classes of text
+    prompt_most: int = _later(0)  # measure; tokens that the prompt hardly ever exceeds
     choices: int = _later(1)  # measure; answers asked for
     max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
     reserved: Any = _later(None)  # quota; what it settles

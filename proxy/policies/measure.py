@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Final
 
 from proxy.core.errors import PriceUnknown, PromptTooLong, RequestTooDear
-from proxy.core.exchange import End, Exchange
+from proxy.core.exchange import End, Exchange, Usage
 from proxy.core.policy import Answer, Policy
 from proxy.rules.allowance import AllowanceTable
-from proxy.rules.estimate import Estimator, raw_tokens
+from proxy.rules.estimate import Estimator, sizes_of
 from proxy.rules.prices import MILLION, Price
 from proxy.rules.spending import GENERATES
 from proxy.wire.tokens import choices_of, prompt_of, wanted_of
@@ -56,21 +56,23 @@ class MeasurePolicy(Policy):
         most = sheet.max_output if does_answer else None
         if most is not None and (wanted is None or wanted > most):
             x.max_output = wanted = most
-        x.measured = raw = raw_tokens(*prompt_of(body))
+        x.measured = sizes = sizes_of(*prompt_of(body))
         x.choices = choices
-        estimate = self._estimator.estimate(x.tenant, x.billed, raw, wanted, choices)
+        tokens, most_tokens = self._estimator.prompt(x.tenant, x.billed, sizes)
         limit = sheet.max_input
-        if limit is not None and estimate.prompt > limit * NEAR:
+        if limit is not None and tokens > limit * NEAR:
             exact = await self._count(x)
             if exact is not None:
-                estimate = replace(estimate, prompt=exact)
-            if estimate.prompt > limit:
+                tokens = most_tokens = exact
+            if tokens > limit:
                 about = "about " if exact is None else ""
                 raise PromptTooLong(
-                    f"the prompt has {about}{estimate.prompt} tokens, and {limit} are allowed",
+                    f"the prompt has {about}{tokens} tokens, and {limit} are allowed",
                     param="input" if x.endpoint.dialect == "responses" else "messages",
                 )
-        x.estimate = estimate
+        answer = self._estimator.answer(x.tenant, x.billed, wanted) * choices
+        x.estimate = Usage(tokens, answer, estimated=True)
+        x.prompt_most = most_tokens
         if sheet.max_cost is not None:
             self._bound_cost(x, sheet.max_cost, wanted)
         return None
@@ -103,5 +105,10 @@ class MeasurePolicy(Policy):
     def on_end(self, x: Exchange, end: End) -> None:
         """Learn from an answer that was counted and came whole."""
         usage = x.usage
-        if x.measured and usage is not None and not usage.estimated and end.kind == "complete":
+        if (
+            x.measured is not None
+            and usage is not None
+            and not usage.estimated
+            and end.kind == "complete"
+        ):
             self._estimator.learn(x.tenant, x.billed, x.measured, usage, x.choices)

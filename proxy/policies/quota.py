@@ -100,11 +100,12 @@ class QuotaPolicy(Policy):
         taken = x.reserved = _Taken(sheet)
         while True:
             sheet = taken.sheet
-            amounts = self._amounts(x, sheet, _estimate(x))
+            estimate = _estimate(x)
+            amounts = self._amounts(x, sheet, estimate)
             claims = claims_of(sheet, amounts, user)
             record = b""
             if self._ledger.keeps_estimates:
-                record = record_of(x, _estimate(x), amounts.cost, self._wall())
+                record = record_of(x, estimate, amounts.cost, self._wall())
             grant = await self._ledger.reserve(x.tenant, claims, record)
             if grant.lease is not None:
                 break
@@ -257,12 +258,14 @@ _NOTHING: Final = Usage(estimated=True)
 
 
 def _estimate(x: Exchange) -> Usage:
+    """What to reserve: a prompt that is hardly ever larger, an answer as it will be bounded."""
     estimate = x.estimate
     if estimate is None:
         return _NOTHING
-    if x.max_output is not None and estimate.completion > x.max_output * x.choices:
-        return Usage(estimate.prompt, x.max_output * x.choices, estimated=True)
-    return estimate
+    completion = estimate.completion
+    if x.max_output is not None and completion > x.max_output * x.choices:
+        completion = x.max_output * x.choices
+    return Usage(max(x.prompt_most, estimate.prompt), completion, estimated=True)
 
 
 def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:

@@ -1,9 +1,10 @@
 """How many tokens a request will take, before anybody has counted them.
 
-A prompt's bytes are sorted into four classes that tokenizers treat alike,
-each with the tokens a byte of it is mostly worth; the sum is multiplied by a
-factor learned for each tenant and model from what upstreams reported.  The
-answer is taken to be as long as nine in ten of those before it.
+A prompt's bytes are sorted into classes that tokenizers treat alike, each
+with the tokens that a byte of it is worth.  These worths are learned for each
+tenant and model from what upstreams reported, by normalised least mean
+squares (Widrow and Hoff, 1960).  The answer is taken to be as long as nine in
+ten of those before it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from typing import Final
 
 from proxy.core.exchange import Usage
 
-LETTER: Final = 0.22
-"""Tokens a byte of ASCII letters and blanks; 4.5 bytes a token."""
-DIGIT: Final = 0.4
-CJK: Final = 0.25
-"""Three bytes a character, three tokens for four of them."""
-OTHER: Final = 0.4
-"""Punctuation, and scripts of two or four bytes a character."""
+Sizes = tuple[int, int, int, int, int, int]
+"""Bytes of letters, blanks, digits, CJK and all else; then tokens that need no guess."""
+
+WORTH: Final = (0.2, 0.1, 0.6, 0.25, 0.5)
+"""Tokens a byte of each class at first: five letters a token, and for CJK three
+bytes a character and three tokens for four of them."""
+SPREAD: Final = 8.0
+"""How many times more or less a byte may come to be worth."""
 MESSAGE: Final = 4
 """Tokens around each message."""
 IMAGE: Final = 765
 """Tokens of an image of a middling size in full detail."""
+
 
 FIRST_OUTPUT: Final = 512
 """The guess at an answer's length while nothing has been learned."""
@@ -31,27 +34,34 @@ MAX_LEARNED: Final = 10_000
 FEW: Final = 20
 RENEW: Final = 8
 """The quantile is looked up anew at each of the first answers, then at every eighth."""
-_LETTERS: Final = bytes(range(65, 91)) + bytes(range(97, 123)) + b" "
+FIRST_ERROR: Final = 0.125
+"""How far off a guess is taken to be, as a share, before anybody knows."""
+SLOWEST: Final = 0.1
+"""The least weight of a new prompt, so that a change is followed."""
+_LETTERS: Final = bytes(range(65, 91)) + bytes(range(97, 123))
+_BLANKS: Final = b" \n\t\r"
 _DIGITS: Final = b"0123456789"
 _WIDE: Final = bytes(range(0xE3, 0xEE))
 """First bytes of the characters of Chinese, Japanese and Korean in UTF-8."""
 
 
-def raw_tokens(data: bytes, messages: int = 0, images: int = 0, tokens: int = 0) -> float:
-    """A prompt's tokens before any factor: its text, and what is counted apart.
+def sizes_of(data: bytes, messages: int = 0, images: int = 0, tokens: int = 0) -> Sizes:
+    """A prompt by classes: its text, and what is counted apart.
 
     ``tokens`` are those that the client sent as numbers.
     """
-    rest = data.translate(None, _LETTERS)
-    marks = rest.translate(None, _DIGITS)
-    total = LETTER * (len(data) - len(rest)) + DIGIT * (len(rest) - len(marks))
-    other = len(marks)
-    if not marks.isascii():
-        wide = 3 * (other - len(marks.translate(None, _WIDE)))
-        total += CJK * wide
-        other -= wide
-    total += OTHER * max(0, other)
-    return total + MESSAGE * messages + IMAGE * images + tokens
+    words = data.translate(None, _LETTERS)
+    marks = words.translate(None, _BLANKS)
+    other = marks.translate(None, _DIGITS)
+    wide = 0 if other.isascii() else 3 * (len(other) - len(other.translate(None, _WIDE)))
+    return (
+        len(data) - len(words),
+        len(words) - len(marks),
+        len(marks) - len(other),
+        wide,
+        max(0, len(other) - wide),
+        MESSAGE * messages + IMAGE * images + tokens,
+    )
 
 
 class Quantile:
@@ -93,41 +103,70 @@ class Quantile:
 
 
 class _Learned:
-    __slots__ = ("factor", "outputs", "p90", "seen")
+    __slots__ = ("error", "outputs", "p90", "seen", "worth")
 
     def __init__(self) -> None:
-        self.factor = 1.0
+        self.error = FIRST_ERROR
+        self.worth: tuple[float, ...] = WORTH
         self.seen = 0
         self.outputs = Quantile()
         self.p90: int | None = None
+
+    def correct(self, sizes: Sizes, prompt: int) -> None:
+        """Move the worths towards what would have made ``prompt`` of ``sizes``."""
+        parts = [worth * size for worth, size in zip(WORTH, sizes, strict=False)]
+        norm = sum([part * part for part in parts])
+        if norm < 1:
+            return
+        guess = sizes[5] + sum([w * n for w, n in zip(self.worth, sizes, strict=False)])
+        pace = max(1 / self.seen, SLOWEST)
+        self.error += (min(1.0, abs(prompt - guess) / prompt) - self.error) * min(0.5, pace)
+        step = (prompt - guess) * pace / norm
+        self.worth = tuple(
+            [
+                min(max(now + step * first * part, first / SPREAD), first * SPREAD)
+                for now, first, part in zip(self.worth, WORTH, parts, strict=True)
+            ]
+        )
 
 
 class Estimator:
     """Estimates, and learns from what was reported.  Outlives a reload."""
 
-    MAX_FACTOR: Final = 8.0
-    SLOWEST: Final = 0.05
-    """The least weight of a new value, so that a change is followed."""
-
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], _Learned] = {}
 
-    def estimate(
-        self, tenant: str, model: str, raw: float, wanted: int | None, choices: int = 1
-    ) -> Usage:
-        """The tokens to reserve; ``wanted`` is the client's own bound of one answer."""
-        learned = self._learned.get((tenant, model))
-        if learned is None:
-            prompt, output = int(raw) + 1, FIRST_OUTPUT
-        else:
-            prompt = int(raw * learned.factor) + 1
-            output = FIRST_OUTPUT if learned.p90 is None else learned.p90
-        if wanted is not None and wanted < output:
-            output = wanted
-        return Usage(prompt, output * choices, estimated=True)
+    def prompt(self, tenant: str, model: str, sizes: Sizes) -> tuple[int, int]:
+        """The tokens of a prompt: the best guess, and one that is hardly ever below.
 
-    def learn(self, tenant: str, model: str, raw: float, usage: Usage, choices: int = 1) -> None:
-        """Take in what the upstream counted for a prompt that was ``raw``."""
+        The second is what to reserve: what is too much is given back, what is
+        too little is over the limit before anybody knows.
+        """
+        learned = self._learned.get((tenant, model))
+        worth: tuple[float, ...] = WORTH
+        error = FIRST_ERROR
+        if learned is not None:
+            worth, error = learned.worth, learned.error
+        best = (
+            sizes[5]
+            + worth[0] * sizes[0]
+            + worth[1] * sizes[1]
+            + worth[2] * sizes[2]
+            + worth[3] * sizes[3]
+            + worth[4] * sizes[4]
+        )
+        return int(best) + 1, int(best * (1 + 2 * error)) + 1
+
+    def answer(self, tenant: str, model: str, wanted: int | None) -> int:
+        """The tokens of one answer; ``wanted`` is the client's own bound of it."""
+        learned = self._learned.get((tenant, model))
+        output = FIRST_OUTPUT
+        if learned is not None and learned.p90 is not None:
+            output = learned.p90
+        return output if wanted is None or wanted > output else wanted
+
+    def learn(self, tenant: str, model: str, sizes: Sizes, usage: Usage, choices: int = 1) -> None:
+        """Take in what the upstream counted for a prompt of ``sizes``."""
         key = (tenant, model)
         learned = self._learned.get(key)
         if learned is None:
@@ -135,9 +174,8 @@ class Estimator:
                 del self._learned[next(iter(self._learned))]
             learned = self._learned[key] = _Learned()
         seen = learned.seen = learned.seen + 1
-        if raw >= 1 and usage.prompt > 0:
-            ratio = min(max(usage.prompt / raw, 1 / self.MAX_FACTOR), self.MAX_FACTOR)
-            learned.factor += (ratio - learned.factor) * max(1 / seen, self.SLOWEST)
+        if usage.prompt > 0:
+            learned.correct(sizes, usage.prompt)
         learned.outputs.add(usage.completion // choices)
         if seen < FEW or not seen % RENEW:
             learned.p90 = learned.outputs.value()
