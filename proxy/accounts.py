@@ -98,7 +98,9 @@ class Accounts:
             raise ConfigError([Problem(store.place, f"{store.where}.url", why)])
         self.alerts.url = settings.alerts.webhook.reveal()
         usage = settings.log.usage
-        if self._redis is None:
+        if self._redis is not None:
+            self._redis.look_after(settings.tenants)
+        else:
             if self._file is not None:
                 self._file.flush()
             self._file = UsageFile(Path(usage.to), usage.rotate, usage.keep) if usage else None

@@ -210,6 +210,7 @@ def prices_of(settings: Settings) -> dict[str, Price]:
             cached=price.cached,
             audio_in=price.audio_input,
             audio_out=price.audio_output,
+            request=price.request,
             tiers={tier: round(factor * 1000) for tier, factor in price.tiers.items()},
         )
         for glob, price in settings.prices.items()

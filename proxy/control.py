@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -19,6 +20,8 @@ from proxy.rules.allowance import NOBODY, AllowanceTable
 from proxy.rules.usage import Tally
 from proxy.stores.pipe import StoreDown
 from proxy.usage import NoLedger, as_csv, as_json, fill, moment, stored
+
+log = logging.getLogger("sidestream")
 
 
 class Steering:
@@ -117,6 +120,7 @@ class Steering:
             await self._accounts.switch(what, name, is_off=is_off)
         except StoreDown as exc:
             raise Unavailable("the store does not answer just now; nothing was switched") from exc
+        log.warning("%s %r was switched %s by an operator", what, name, "off" if is_off else "on")
 
 
 def _unit(measure: str, amount: int) -> float | int:

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import csv
 import io
+import logging
 import re
 import shutil
 import time
@@ -26,6 +27,8 @@ from proxy.edge.server import SystemClock
 from proxy.rules.usage import DIMENSIONS, Tally, Totals
 from proxy.stores.pipe import StoreDown
 from proxy.stores.usage_file import files_of
+
+log = logging.getLogger("sidestream.usage")
 
 MEASURES: Final = ("cost", "tokens", "requests")
 _TITLES: Final = ("requests", "input", "cached", "output", "cost USD")
@@ -62,8 +65,12 @@ def usage_of(options: argparse.Namespace, settings: Settings | None) -> str:
     now = time.time()  # noqa: TID251 - a command, not a policy
     since = moment(options.since, now)
     until = moment(options.until, now) if options.until else float("inf")
+    if since >= until:
+        raise ValueError("--since is not before --until")
+    if options.tenant and settings is not None and options.tenant not in settings.tenants:
+        raise ValueError(f"no tenant is named {options.tenant!r}")
     only = {"tenant": options.tenant} if options.tenant else {}
-    by = [name for name in options.by.split(",") if name]
+    by = list(dict.fromkeys(name.strip() for name in options.by.split(",") if name.strip()))
     tally = Tally(by, since, until, only)
     fill(tally, options.file, settings)
     if options.json:
@@ -104,15 +111,20 @@ def fill(tally: Tally, file: Path | None, settings: Settings | None) -> None:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    unread = 0
     try:
         with path.open("rb") as opened:
             for line in opened:
                 try:
                     row = orjson.loads(line)
                 except orjson.JSONDecodeError:
-                    continue  # cut short by a crash or a full disk
-                if isinstance(row, dict):
+                    row = None  # cut short by a crash or a full disk
+                if isinstance(row, dict) and "lease" in row:
                     yield row
+                else:
+                    unread += 1
+        if unread:
+            log.warning("%s: %d lines are no rows of a ledger and were left out", path, unread)
     except OSError as exc:
         raise NoLedger(f"cannot read {path}: {exc.strerror}") from exc
 
@@ -179,14 +191,16 @@ def as_csv(tally: Tally) -> str:
     writer.writerow([*tally.by, *_plain(Totals())])
     for group, totals in tally.rows():
         # A name that a spreadsheet would take for a formula is no formula.
-        names = [f"'{name}" if name[:1] in "=+-@" and len(name) > 1 else name for name in group]
+        names = [
+            f"'{n}" if n[:1] in "=+-@\t\r" and len(n) > 1 else n for n in map(_plain_name, group)
+        ]
         writer.writerow([*names, *_plain(totals).values()])
     return out.getvalue()
 
 
 def as_table(tally: Tally) -> str:
     """The sums in columns, numbers to the right, with their total."""
-    rows = [[*group, *_cells(totals)] for group, totals in tally.rows()]
+    rows = [[*map(_plain_name, group), *_cells(totals)] for group, totals in tally.rows()]
     if not rows:
         return "nothing was used in that time\n"
     total = ["total", *[""] * (len(tally.by) - 1)][: len(tally.by)]
@@ -204,6 +218,11 @@ def as_table(tally: Tally) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _plain_name(name: str) -> str:
+    """A name without what would move a terminal's cursor."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
 def _cells(totals: Totals) -> list[str]:
     numbers = (totals.requests, totals.input, totals.cached, totals.output)
     return [*(f"{n:,}" for n in numbers), f"{totals.nanos / 1e9:,.4f}"]
@@ -211,7 +230,10 @@ def _cells(totals: Totals) -> list[str]:
 
 def as_chart(tally: Tally, measure: str, columns: int) -> str:
     """Bars of one measure, at most ``columns`` wide."""
-    rows = [(" ".join(group), _measured(totals, measure)) for group, totals in tally.rows()]
+    rows = [
+        (" ".join(map(_plain_name, group)), _measured(totals, measure))
+        for group, totals in tally.rows()
+    ]
     if not rows:
         return "nothing was used in that time\n"
     form = "{:,.4f}" if measure == "cost" else "{:,.0f}"

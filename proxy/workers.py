@@ -33,6 +33,18 @@ HEALTHY_S: Final = 5.0
 """A worker that lived this long did not die at once."""
 
 
+def _sum(one: float, other: float) -> float:
+    return one + other
+
+
+_JOIN: Final[dict[str, Callable[[float, float], float]]] = {
+    "sidestream_store_is_up": min,
+    "sidestream_store_replicas": max,
+    "sidestream_switched_off": max,
+}
+"""Gauges that are no sums of what workers say."""
+
+
 class Supervisor:
     """Starts ``count`` workers with ``command`` and keeps them running.
 
@@ -180,7 +192,8 @@ def add_up(texts: list[str]) -> str:
             found = sums.setdefault(family.name, {})
             for sample in family.samples:
                 key = (sample.name, tuple(sorted(sample.labels.items())))
-                found[key] = found.get(key, 0.0) + sample.value
+                join = _JOIN.get(sample.name, _sum)
+                found[key] = join(found[key], sample.value) if key in found else sample.value
     lines = []
     for name, family in families.items():
         shown = f"{name}_total" if family.type == "counter" else name

@@ -106,6 +106,7 @@ class Exchange:
     measured: Any = _later(None)  # measure; the prompt's size by classes of text
     prompt_most: int = _later(0)  # measure; tokens that the prompt hardly ever exceeds
     choices: int = _later(1)  # measure; answers asked for
+    is_bounded: bool = _later(default=False)  # measure; the answer's length has a bound
     max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
     reserved: Any = _later(None)  # quota; what it settles
     target: Target | None = _later(None)  # forward; the one that is answering

@@ -19,6 +19,8 @@ log = logging.getLogger("sidestream.alerts")
 
 MAX_WAITING: Final = 100
 TRIES: Final = 4
+A_MINUTE: Final = 20
+"""Alerts of one tenant in a minute; budgets of users could be as many as users."""
 TIMEOUT_S: Final = 5.0
 
 Add = Callable[[str, str], None]
@@ -37,13 +39,24 @@ class Webhook:
         self._clock = clock
         self._add = add
         self._pause_s = pause_s
+        self._minute = 0
+        self._told: dict[str, int] = {}
         self._waiting: deque[bytes] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def tell(self, alert: Alert) -> None:
         """Log it and see to its delivery."""
-        log.warning("%s: %s", alert.kind, alert.text)
         self._add("sidestream_alerts", "Alerts told")
+        minute = int(self._clock.wall() // 60)
+        if minute != self._minute:
+            self._minute = minute
+            self._told.clear()
+        told = self._told[alert.tenant] = self._told.get(alert.tenant, 0) + 1
+        if told > A_MINUTE:
+            self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
+            return
+        more = "; more of this tenant in this minute are only counted" if told == A_MINUTE else ""
+        log.warning("%s: %s%s", alert.kind, alert.text, more)
         if not self.url:
             return
         if len(self._waiting) >= MAX_WAITING:

@@ -51,13 +51,14 @@ class MeasurePolicy(Policy):
         if sheet is None or body is None or not x.endpoint.is_metered:
             return None
         does_answer = x.endpoint.name in GENERATES
-        wanted = wanted_of(body) if does_answer else 0
+        wanted = wanted_of(body, x.endpoint.name) if does_answer else 0
         choices = choices_of(body) if does_answer else 1
         most = sheet.max_output if does_answer else None
         if most is not None and (wanted is None or wanted > most):
             x.max_output = wanted = most
         x.measured = sizes = sizes_of(*prompt_of(body))
         x.choices = choices
+        x.is_bounded = wanted is not None
         tokens, most_tokens = self._estimator.prompt(x.tenant, x.billed, sizes)
         limit = sheet.max_input
         if limit is not None and tokens > limit * NEAR:
@@ -68,10 +69,12 @@ class MeasurePolicy(Policy):
                 about = "about " if exact is None else ""
                 raise PromptTooLong(
                     f"the prompt has {about}{tokens} tokens, and {limit} are allowed",
-                    param="input" if x.endpoint.dialect == "responses" else "messages",
+                    param="messages" if "messages" in body else "input",
                 )
-        answer = self._estimator.answer(x.tenant, x.billed, wanted) * choices
-        x.estimate = Usage(tokens, answer, estimated=True)
+        answer = self._estimator.answer(x.tenant, x.billed, wanted)
+        if wanted is not None and body.get("background") is True:
+            answer = wanted  # it is made where nobody sees what it used
+        x.estimate = Usage(tokens, answer * choices, estimated=True)
         x.prompt_most = most_tokens
         if sheet.max_cost is not None:
             self._bound_cost(x, sheet.max_cost, wanted)

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 from proxy.core.errors import BadRequest
 from proxy.core.exchange import Exchange
 from proxy.core.policy import Answer, Policy
-from proxy.wire.body import form_boundary, form_fields, model_of, parse_json, stream_of, user_of
+from proxy.wire.body import checked_name, model_of, parse_json, stream_of, user_of
+from proxy.wire.forms import form_boundary, form_fields, is_enough_of
 
 
 class ParsePolicy(Policy):
@@ -38,11 +39,14 @@ class ParsePolicy(Policy):
             x.body = parse_json(b"")
         elif kind == "form" and x.intake.has_body:
             await self._form(x)
-        if not x.user:
+        if x.subject:
+            # Whom a token speaks for is known; what a body says is not.
             x.user = x.subject
         if x.query:
             query = parse_qs(x.query)
-            x.model = x.model or query.get("model", [""])[0]
+            if x.endpoint.is_socket or x.method in ("GET", "HEAD"):
+                # With a body, an upstream goes by that.
+                x.model = x.model or checked_name(query.get("model", [""])[0])
             x.stream = x.stream or query.get("stream", [""])[0] == "true"
         if x.endpoint.needs_model and not x.model:
             raise BadRequest("you must provide a model parameter", param="model")
@@ -52,10 +56,8 @@ class ParsePolicy(Policy):
         boundary = form_boundary(x.headers.get("content-type", ""))
         if boundary is None:
             return
-        beginning = await x.intake.peek(
-            self._max_body, lambda data: "model" in form_fields(data, boundary)
-        )
+        beginning = await x.intake.peek(self._max_body, is_enough_of(boundary, "model"))
         fields = form_fields(beginning, boundary)
-        x.model = fields.get("model", "")
+        x.model = checked_name(fields.get("model", ""))
         x.stream = fields.get("stream", "") == "true"
         x.user = fields.get("user", "")

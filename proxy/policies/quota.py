@@ -8,20 +8,16 @@ used takes the estimate's place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.core.alert import Alert, Alerts, Facts, Kind
 from proxy.core.errors import (
-    BudgetSpent,
     LimitsDown,
     PriceUnknown,
-    ProxyError,
-    RateLimited,
-    TokensLimited,
 )
 from proxy.core.exchange import End, Exchange, Head, Usage
-from proxy.core.ledger import Claim, Grant, Ledger, Settlement
+from proxy.core.ledger import Claim, Grant, Ledger, Limit, Settlement
 from proxy.core.plan import Plan
 from proxy.core.policy import Answer, Policy, StreamHalf
 from proxy.core.ports import Clock
@@ -37,13 +33,14 @@ from proxy.rules.allowance import (
     claims_of,
     relaxed,
 )
-from proxy.rules.prices import Price, cost_nanos
+from proxy.rules.prices import FREE, Price, cost_nanos
+from proxy.rules.refusals import refusal
 from proxy.rules.spending import GENERATES, used_by
 from proxy.wire.ratelimits import limit_headers, without_limits
 
-MIN_WAIT_S: Final = 0.1
-MAX_WAIT_S: Final = 10.0
-"""Bounds of the guess at when a slot will be free."""
+NEARLY_NOTHING: Final = 0.05
+"""Share of a budget that may be left where it is told as spent: a request that does
+not fit into half of it says nothing of the budget."""
 MAX_TOLD: Final = 10_000
 
 
@@ -68,11 +65,12 @@ class Means:
 class _Taken:
     """What an exchange has reserved."""
 
-    __slots__ = ("lease", "sheet")
+    __slots__ = ("lease", "sheet", "spent")
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self.lease = ""
+        self.spent: set[Limit] = set()
 
 
 class QuotaPolicy(Policy):
@@ -122,12 +120,17 @@ class QuotaPolicy(Policy):
     def _amounts(self, x: Exchange, sheet: Sheet, usage: Usage) -> Amounts:
         """What ``usage`` takes of each measure."""
         cost = 0
-        if sheet.needs_cost and x.model:
-            price = self._means.find_price(x.billed)
+        if sheet.needs_cost and x.method == "POST" and x.endpoint.name not in FREE:
+            price = self._means.find_price(x.billed) if x.billed else None
             if price is None:
                 raise PriceUnknown(
                     f"the model {x.billed[:100]!r} has no price, and tenant {x.tenant!r} has a "
                     "budget in dollars; add it to `prices`"
+                )
+            if not x.endpoint.is_metered and not price.request:
+                raise PriceUnknown(
+                    f"{x.path[:100]} reports no tokens, and tenant {x.tenant!r} has a budget in "
+                    f"dollars; give {x.billed[:100]!r} a price a `request` in `prices`"
                 )
             cost = cost_nanos(price, usage)
         prompt, completion = usage.prompt, usage.completion
@@ -145,44 +148,55 @@ class QuotaPolicy(Policy):
             raise LimitsDown(
                 "limits cannot be checked just now; try again", retry_after=grant.wait_s or 1.0
             )
+        if grant.wait_s is None and self._shrink(x, bound):
+            return
         budget = bound.budget
-        if budget is not None:
-            await self._tell_once(x, "budget_spent", bound, claims[at], grant.reset_s[at])
+        if budget is not None and grant.wait_s is not None:
+            if grant.remaining[at] <= bound.limit.cap * NEARLY_NOTHING:
+                await self._tell_once(x, "budget_spent", bound, claims[at], grant.reset_s[at])
             if budget.action == "cap_output":
                 if x.endpoint.name in GENERATES:
                     x.max_output = min(budget.most, x.max_output or budget.most)
             elif budget.action == "route_to":
                 if x.model != budget.model:
                     x.plan = self._means.replan(x, budget.model)
+                    sheet = self._sheet_of(x, budget.model, taken)
             else:
                 self._refuse(x, sheet, grant)
             # Its money is spent, but what follows is still counted.
-            taken.sheet = relaxed(sheet, at)
+            taken.spent.add(bound.limit)
+            taken.sheet = relaxed(sheet, taken.spent)
             x.notes["budget"] = f"{bound.limit.name}: {budget.action}"
             return
         self._refuse(x, sheet, grant)
+
+    def _sheet_of(self, x: Exchange, model: str, taken: _Taken) -> Sheet:
+        """What holds for the model that a budget leads to."""
+        found = self._table.find(x.tenant, x.key_name, model, is_stream=x.stream)
+        return found if found is not None else taken.sheet
+
+    def _shrink(self, x: Exchange, bound: Bound) -> bool:
+        """Where only our guess at the answer can never pass, reserve less for it.
+
+        What it uses beyond becomes debt; refused, it would never be learned.
+        """
+        estimate = x.estimate
+        if estimate is None or x.is_bounded or bound.measure not in ("tokens", "output"):
+            return False
+        prompt = max(x.prompt_most, estimate.prompt) if bound.measure == "tokens" else 0
+        room = min(bound.limit.cap // 4, bound.limit.cap - prompt)
+        if room < 1 or room >= estimate.completion:
+            return False
+        x.estimate = replace(estimate, completion=room)
+        return True
 
     def _refuse(self, x: Exchange, sheet: Sheet, grant: Grant) -> None:
         assert grant.denied is not None
         bound = sheet.bounds[grant.denied]
         _tell_limits(x, sheet, grant)
         self._means.refused(x.tenant, bound.limit.name)
-        raise self._refusal(x, bound, grant)
-
-    def _refusal(self, x: Exchange, bound: Bound, grant: Grant) -> ProxyError:
-        whose = "" if bound.by == "tenant" else f" of this {bound.by}"
-        limit = f"tenant {x.tenant!r}: the limit{whose} of {bound.shown}"
-        wait = grant.wait_s
-        if bound.measure == "cost":
-            return BudgetSpent(f"{limit} is spent")
-        kind = TokensLimited if bound.measure in ("tokens", "output") else RateLimited
-        if bound.measure == "slots":
-            wait = self._lasts.get(x.tenant, 1.0) / bound.limit.cap
-            wait = min(max(wait, MIN_WAIT_S), MAX_WAIT_S)
-            return kind(f"{limit} is in use; try again soon", retry_after=wait)
-        if wait is None:
-            return kind(f"{limit} can never let a request of this size pass; make it smaller")
-        return kind(f"{limit} is reached; try again in {wait:.3g} s", retry_after=wait)
+        lasted = self._lasts.get(x.tenant, 1.0)
+        raise refusal(x.tenant, bound, grant.wait_s, lasted, self._wall())
 
     async def _tell_soft(
         self, x: Exchange, sheet: Sheet, claims: tuple[Claim, ...], grant: Grant
@@ -212,7 +226,8 @@ class QuotaPolicy(Policy):
             return
         self._ledger.settle(grant.lease, Settlement((1,)))
         what = "is spent" if kind == "budget_spent" else f"is over {budget.soft_shown} spent"
-        text = f"tenant {x.tenant!r}: the budget of {bound.shown} {what}"
+        whose = "" if bound.by == "tenant" else f", {claim.scope.replace('/', ' ')}"
+        text = f"tenant {x.tenant!r}{whose}: the budget of {bound.shown} {what}"
         usd = bound.limit.cap / 1e9
         facts = Facts(scope=claim.scope, budget=bound.limit.name, usd=usd)
         self._means.alerts.tell(Alert(kind, x.tenant, text, facts))
@@ -249,6 +264,10 @@ class QuotaPolicy(Policy):
         if x.usage is None and (used.prompt or used.completion):
             x.usage = used
             self._means.price(x)
+        if x.cost_nanos is None and 0 < x.upstream_status < 400 and x.model:
+            # It has no tokens, but may have a price a request.
+            price = self._means.find_price(x.billed)
+            x.cost_nanos = price.request if price is not None and price.request else None
         if not self._ledger.keeps_rows:
             return b""
         return record_of(x, used, x.cost_nanos or 0, self._wall(), end.kind)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from proxy.core.errors import ModelNotAllowed
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Plan
 from proxy.core.policy import Answer, Policy
@@ -41,6 +42,11 @@ class RoutePolicy(Policy):
     async def on_request(self, x: Exchange) -> Answer | None:
         """Plan; 403 and 404 say which models there are."""
         scope = self._scopes[x.tenant]
+        if scope.models is not None and not x.model and x.endpoint.is_metered:
+            raise ModelNotAllowed(
+                f"tenant {x.tenant!r} may use some models only, so the request must name one",
+                param="model",
+            )
         if not self._table.is_static or scope.regions is not None:
             x.plan = plan(self._table, facts_for(x, scope, self._table))
             return None

@@ -6,7 +6,7 @@ request brings with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
@@ -176,12 +176,15 @@ def _least(values: Iterable[int | None]) -> int | None:
     return min((value for value in values if value is not None), default=None)
 
 
-def relaxed(sheet: Sheet, at: int) -> Sheet:
-    """The same with one budget that counts on but stops nothing."""
-    bound = sheet.bounds[at]
-    assert bound.budget is not None
-    free = replace(bound, limit=bound.budget.uncapped)
-    return replace(sheet, bounds=(*sheet.bounds[:at], free, *sheet.bounds[at + 1 :]))
+def relaxed(sheet: Sheet, spent: Collection[Limit]) -> Sheet:
+    """The same with the budgets in ``spent`` counting on but stopping nothing."""
+    bounds = tuple(
+        replace(bound, limit=bound.budget.uncapped)
+        if bound.budget is not None and bound.limit in spent
+        else bound
+        for bound in sheet.bounds
+    )
+    return replace(sheet, bounds=bounds)
 
 
 def claims_of(sheet: Sheet, amounts: Amounts, user: str) -> tuple[Claim, ...]:

@@ -73,7 +73,7 @@ class Cell:
             return not self.held
         if line.kind == RATE:
             return not self.drain(now, line.speed)
-        return self.window < window_of(line.a, now)[0]
+        return not self.level or self.window < window_of(line.a, now)[0]
 
 
 Entry = tuple[Cell, int, int, int, int]

@@ -20,8 +20,10 @@ Sizes = tuple[int, int, int, int, int, int]
 WORTH: Final = (0.2, 0.1, 0.6, 0.25, 0.5)
 """Tokens a byte of each class at first: five letters a token, and for CJK three
 bytes a character and three tokens for four of them."""
-SPREAD: Final = 8.0
-"""How many times more or less a byte may come to be worth."""
+MOST: Final = 8.0
+LEAST: Final = 1 / 3
+"""How many times more or less a byte may come to be worth; no tokenizer makes three
+times fewer of a text, so nobody can teach that it does."""
 MESSAGE: Final = 4
 """Tokens around each message."""
 IMAGE: Final = 765
@@ -124,7 +126,7 @@ class _Learned:
         step = (prompt - guess) * pace / norm
         self.worth = tuple(
             [
-                min(max(now + step * first * part, first / SPREAD), first * SPREAD)
+                min(max(now + step * first * part, first * LEAST), first * MOST)
                 for now, first, part in zip(self.worth, WORTH, parts, strict=True)
             ]
         )

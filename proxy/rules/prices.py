@@ -28,6 +28,7 @@ MAX_KNOWN: Final = 4096
 class Price:
     """Nano-dollars per million tokens; ``None`` costs what plain tokens cost.
 
+    ``request`` is what each request costs beside, in nano-dollars.
     ``tiers`` are thousandths of the price by service tier, beside ``TIERS``.
     """
 
@@ -37,11 +38,21 @@ class Price:
     audio_in: int | None = None
     audio_out: int | None = None
     tiers: Mapping[str, int] = field(default_factory=dict)
+    request: int = 0
 
 
 TIERS: Final = {"batch": 500, "flex": 500, "priority": 2000}
 """Thousandths of the standard price.  Batches and flex cost half at OpenAI; priority
 costs 1.7 to 2 times as much there, by model, and is taken as the most."""
+
+
+FREE: Final = frozenset(
+    {
+        "tokenize", "detokenize", "responses_input_tokens", "messages_count_tokens", "models",
+        "moderations",
+    }
+)  # fmt: skip
+"""Endpoints that cost nothing anywhere, so that a budget in dollars lets them be."""
 
 
 def load_prices(text: bytes) -> dict[str, Price]:
@@ -88,7 +99,8 @@ class PriceTable:
 def cost_nanos(price: Price, usage: Usage) -> int:
     """What ``usage`` costs, in nano-dollars, rounded up."""
     if not (usage.cached or usage.audio_in or usage.audio_out or usage.tier):
-        return -(-(usage.prompt * price.input + usage.completion * price.output) // MILLION)
+        total = usage.prompt * price.input + usage.completion * price.output
+        return price.request - (-total // MILLION)
     cached = min(usage.cached, usage.prompt)
     audio_in = min(usage.audio_in, usage.prompt - cached)
     audio_out = min(usage.audio_out, usage.completion)
@@ -101,7 +113,7 @@ def cost_nanos(price: Price, usage: Usage) -> int:
     )
     if usage.tier:
         total = total * price.tiers.get(usage.tier, TIERS.get(usage.tier, 1000)) // 1000
-    return -(-total // MILLION)
+    return price.request - (-total // MILLION)
 
 
 def _or(special: int | None, plain: int) -> int:

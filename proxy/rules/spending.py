@@ -13,6 +13,11 @@ _OPENING: Final = {"chat": 1, "responses": 4, "plain": 0}
 """Events with which a stream of each dialect begins before it says anything."""
 
 
+ENVELOPE: Final = 260
+"""Bytes of an event around its text, at most."""
+TEXT_BYTES: Final = 6
+
+
 def used_by(x: Exchange, end: End) -> Usage | None:
     """Tokens to charge for; ``None`` if nothing was asked of an upstream.
 
@@ -22,7 +27,7 @@ def used_by(x: Exchange, end: End) -> Usage | None:
     one that nobody waited for costs its prompt.
     """
     if x.usage is not None:
-        return x.usage
+        return x.usage if end.kind == "complete" else _at_least(x.usage, _delivered(x))
     if not x.attempts:
         return None
     estimate = x.estimate
@@ -32,10 +37,25 @@ def used_by(x: Exchange, end: End) -> Usage | None:
     if not x.upstream_status and not is_gone:
         return Usage(estimated=True)
     if x.events:
-        delivered = max(0, x.events - _OPENING[x.endpoint.dialect])
-        return Usage(estimate.prompt, delivered, estimated=True)
+        return Usage(estimate.prompt, _delivered(x), estimated=True)
     if is_gone or x.stream:
         return Usage(estimate.prompt, 0, estimated=True)
     if end.kind == "complete":
         return estimate
     return Usage(estimated=True)
+
+
+def _delivered(x: Exchange) -> int:
+    """Tokens of the events that reached the client: one each, or more in large ones."""
+    if not x.stream:
+        return 0
+    events = max(0, x.events - _OPENING[x.endpoint.dialect])
+    return max(events, (x.sent_bytes - ENVELOPE * x.events) // TEXT_BYTES)
+
+
+def _at_least(usage: Usage, completion: int) -> Usage:
+    """What was reported before the end, or what was delivered if that is more."""
+    if usage.completion < completion:
+        usage.completion = completion
+        usage.estimated = True
+    return usage

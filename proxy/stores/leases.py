@@ -6,7 +6,9 @@ held within ``lease_s``; the same call finds what others have left behind.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,8 +74,13 @@ class Leases:
         """Begin to hold a lease that is being asked for."""
         now = self._clock.now()
         held = self._open[lease] = Held(tenant, claims, now)
-        self._seen[held.key] = now
+        if self._seen.get(held.key, 0.0) < now:
+            self._seen[held.key] = now
         return held
+
+    def look_after(self, tenants: Iterable[str]) -> None:
+        """Look for leases left behind of these tenants, whoever asks here."""
+        self._seen.update((book_key(tenant), math.inf) for tenant in tenants)
 
     def find(self, lease: str) -> Held | None:
         """The lease, if it is held."""

@@ -28,7 +28,10 @@ WATCH_S: Final = 0.25
 PING_S: Final = 1.0
 DEAD_S: Final = 1.0
 MAX_PAUSE_S: Final = 2.0
-_NOT_SERVING: Final = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "UNBLOCKED")
+_NOT_SERVING: Final = (
+    "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "UNBLOCKED", "NOREPLICAS",
+    "MISCONF", "OOM", "BUSY", "TRYAGAIN",
+)  # fmt: skip
 
 Locate = Callable[[], Awaitable[Address]]
 

@@ -52,6 +52,7 @@ class MemoryLedger:
         self._open: dict[str, tuple[str, Held]] = {}
         self._gone: dict[str, tuple[str, Held]] = {}
         self._soonest = 0
+        self._fresh: list[tuple[str, tuple[Limit, str]]] = []
         self._prefix = secrets.token_hex(4)
         self._number = 0
         self._until_tidy = _TIDY_EVERY
@@ -73,8 +74,18 @@ class MemoryLedger:
         cell = book.cells.get(line.counter)
         if cell is None:
             cell = book.cells[line.counter] = Cell(line, now)
+            self._fresh.append((line.counter, (limit, scope)))
         entry = book.entries[limit, scope] = (cell, *line[:4])
         return entry
+
+    def _drop_fresh(self, tenant: str) -> None:
+        """Counters that were made only to be asked say nothing."""
+        book = self._books[tenant]
+        for counter, key in self._fresh:
+            del book.cells[counter], book.entries[key]
+        self._fresh.clear()
+        if not book.cells:
+            del self._books[tenant]
 
     def _ask(
         self, tenant: str, claims: tuple[Claim, ...], now: int, lease: str, held: Held | None
@@ -88,7 +99,12 @@ class MemoryLedger:
         for limit, scope, amount in claims:
             entries.append(known.get((limit, scope)) or self._entry(tenant, limit, scope, now))
             amounts.append(max(0, amount))
-        return reserve(entries, amounts, now, lease, held)
+        found = reserve(entries, amounts, now, lease, held)
+        if self._fresh:
+            if found.denied >= 0 or held is None:
+                self._drop_fresh(tenant)
+            self._fresh.clear()
+        return found
 
     async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
         """Take every claim or none; see the port."""
@@ -97,13 +113,13 @@ class MemoryLedger:
         lease = f"{self._prefix}{self._number:x}"
         held = Held(now, now + self._lease_us, record)
         found = self._ask(tenant, claims, now, lease, held)
+        self._until_tidy -= 1
         if found.denied >= 0:
             self.denied += 1
             return _refusal(found)
         self.granted += 1
         self._open[lease] = (tenant, held)
         self._soonest = min(self._soonest, held.expires)
-        self._until_tidy -= 1
         if self._until_tidy <= 0:
             self._tidy(now)
         return Grant(lease, None, 0.0, tuple(found.remaining), tuple(found.reset))

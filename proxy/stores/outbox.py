@@ -99,6 +99,7 @@ class Outbox:
             return
         if isinstance(reply, hiredis.ReplyError):
             entry.refusals += 1
+            entry.is_first = False  # some of it may have been written
             if entry.refusals < MAX_REFUSALS:
                 self._keep(entry)
                 return

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Iterable
 from typing import Any, Final
 
 import hiredis
@@ -74,6 +75,10 @@ class RedisLedger:
     def replicas(self) -> int:
         """How many replicas shared the store when it was last heard of."""
         return self._share.replicas
+
+    def look_after(self, tenants: Iterable[str]) -> None:
+        """Find what others left behind of these, although nobody asks for them here."""
+        self._leases.look_after(tenants)
 
     def start(self) -> None:
         """Connect, and keep leases, replicas and the outbox going."""

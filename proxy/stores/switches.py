@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Final
 
 from proxy.core.switches import Switches, What
@@ -16,6 +17,10 @@ from proxy.stores.store import Store
 
 KEY: Final = b"ss:{switches}"
 EVERY_S: Final = 1.0
+MARK: Final = "-"
+"""Always in the set, so that a set without members is one that was lost."""
+
+log = logging.getLogger("sidestream.store")
 
 
 class SharedSwitches:
@@ -39,10 +44,16 @@ class SharedSwitches:
         """Read the server's state, if it can be had."""
         with contextlib.suppress(StoreDown):
             words = await self._store.call(KEY, "SMEMBERS", KEY)
+            if not words and self._local.words():
+                # Nothing at all is a store that has lost its memory: what is off stays off.
+                log.warning("the store has forgotten what is switched off; it is told again")
+                await self._store.call(KEY, "SADD", KEY, MARK, *self._local.words())
+                return
             self._local.replace(word.decode("utf-8", "replace") for word in words)
 
     async def put(self, what: What, name: str, *, is_off: bool) -> None:
         """Switch one off or on, for all.  Raises ``StoreDown``."""
+        await self._store.call(KEY, "SADD", KEY, MARK)
         await self._store.call(KEY, "SADD" if is_off else "SREM", KEY, f"{what}:{name}")
         self._local.put(what, name, is_off=is_off)
 

@@ -92,8 +92,9 @@ class UsageFile:
             self.path.rename(f"{self.path}.{max(numbers, default=0) + 1}")
             for _, old in _older(self.path)[: -self._keep or None]:
                 old.unlink(missing_ok=True)
+        fresh = os.open(self.path, flags, 0o640)
         os.close(fd)
-        return os.open(self.path, flags, 0o640)
+        return fresh
 
 
 def _older(path: Path) -> list[tuple[int, Path]]:

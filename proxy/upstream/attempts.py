@@ -176,6 +176,9 @@ class Forwarder:
         request = head_bytes(x, target, upstream, endpoint, out.body)
         x.sent_at = self._clock.now()
         x.attempts += 1
+        # Nothing that an earlier attempt said is true of this one.
+        x.upstream_status = x.events = 0
+        x.usage = None
         limits = upstream.socket_deadlines if x.endpoint.is_socket else upstream.deadlines
         conn = await self._send(x, endpoint.pool, request, out, limits)
         reply = UpstreamReply(x, conn, endpoint.pool, self._price, hides_usage=out.hides_usage)

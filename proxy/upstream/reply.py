@@ -177,7 +177,7 @@ class UpstreamReply:
         if self.relay is not None:
             await self._pump_stream(conn, write, drain)
         elif self._reads:
-            self._first = held[:EDGE]
+            self._first, self._last = held[:EDGE], held[-EDGE:]
             await conn.pump(self._metered(write), drain)
             self._meter_body(self._first + self._last)
         else:

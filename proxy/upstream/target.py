@@ -17,7 +17,7 @@ from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.gate import Gate
 from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
-from proxy.wire.body import form_boundary, with_form_field
+from proxy.wire.forms import form_boundary, with_form_field
 from proxy.wire.headers import request_lines
 from proxy.wire.tokens import capped
 
@@ -103,11 +103,11 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
             options = {}
         if not isinstance(options, dict):
             raise BadRequest("stream_options must be an object", param="stream_options")
-        if not options.get("include_usage"):
+        if options.get("include_usage") is not True:
             hides = True
             changes["stream_options"] = {**options, "include_usage": True}
     if x.max_output is not None:
-        changes.update(capped(body, x.max_output, _output_field(x, provider)))
+        changes.update(capped(body, x.max_output, x.endpoint.name, _output_field(x, provider)))
     fit = provider.body_for(body) if provider.changes_bodies else body
     if not changes and fit is body and x.raw is not None:
         return Outgoing(x.raw, hides)

@@ -20,14 +20,19 @@ MAX_DEPTH: Final = 100
 
 POLICY_FIELDS: Final = (
     "model", "stream", "messages", "input", "prompt", "max_tokens", "max_completion_tokens",
-    "max_output_tokens", "user", "safety_identifier", "n", "stream_options", "tools",
+    "max_output_tokens", "user", "safety_identifier", "n", "best_of", "stream_options", "tools",
+    "functions", "instructions", "system", "background",
 )  # fmt: skip
 """Fields that decide something here; given twice, we and the upstream might
 each believe another of the two."""
 
-MAX_FIELD: Final = 1000
-"""Bytes of a form field that is read."""
+MAX_CONTAINERS: Final = 50_000
+"""Lists and objects of a body; a reader spends microseconds on each."""
+MAX_STRINGS: Final = 500_000
+MAX_NAME: Final = 256
+"""Characters of a model's name: it is a key in tables, logs and counters."""
 
+_POLICY_FIELDS: Final = frozenset(POLICY_FIELDS)
 _FIELD_NAMES: Final = re.compile(rb'"(' + "|".join(POLICY_FIELDS).encode() + rb')"\s*:')
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -42,10 +47,7 @@ def parse_json(raw: bytes) -> dict[str, Any]:
     """
     if not raw.strip():
         raise InvalidBody("the body is empty; it must be a JSON object")
-    # Depth first: a reader with a recursion limit of its own is not the one
-    # to ask whether there are too many levels.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        raise InvalidBody(f"the body is nested over {MAX_DEPTH} levels deep")
+    _refuse_large(raw)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
@@ -55,10 +57,30 @@ def parse_json(raw: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(body, dict):
         raise InvalidBody("the body must be a JSON object")
+    for name in body:
+        if not (name.islower() and name.isascii()) and name.casefold() in _POLICY_FIELDS:
+            # Readers that fold case would take it for the field of that name.
+            raise InvalidBody(f"a field is spelled otherwise than {name.casefold()!r}")
     names = _FIELD_NAMES.findall(raw)
     if len(names) > len(set(names)) or b"\\u00" in raw:
         _refuse_twice(raw)
     return body
+
+
+def _refuse_large(raw: bytes) -> None:
+    """Raise for what would keep a reader busy, before one is asked.
+
+    Depth too: a reader with a recursion limit of its own is not the one to
+    ask whether there are too many levels.
+    """
+    containers = raw.count(b"[") + raw.count(b"{")
+    if containers > MAX_DEPTH:
+        if containers > MAX_CONTAINERS:
+            raise InvalidBody(f"the body has over {MAX_CONTAINERS} lists and objects")
+        if _depth(raw) > MAX_DEPTH:
+            raise InvalidBody(f"the body is nested over {MAX_DEPTH} levels deep")
+    if len(raw) > MAX_STRINGS and raw.count(b'"') > 2 * MAX_STRINGS:
+        raise InvalidBody(f"the body has over {MAX_STRINGS} strings")
 
 
 def _reason(raw: bytes, exc: orjson.JSONDecodeError) -> str:
@@ -104,8 +126,17 @@ def _refuse_twice(raw: bytes) -> None:
 def model_of(body: dict[str, Any]) -> str:
     """The model's name; empty if there is none."""
     model = body.get("model", "")
+    if model is None:
+        return ""
     if not isinstance(model, str):
         raise BadRequest("model must be a string", param="model")
+    return checked_name(model)
+
+
+def checked_name(model: str) -> str:
+    """A model's name that may be a key here.  Raises ``BadRequest``."""
+    if len(model) > MAX_NAME or not model.isprintable():
+        raise BadRequest(f"model must be at most {MAX_NAME} printable characters", param="model")
     return model
 
 
@@ -152,41 +183,3 @@ def facts_of(body: dict[str, Any]) -> tuple[bool, bool, int]:
 def estimate_tokens(body: dict[str, Any]) -> int:
     """Input tokens, taken as a quarter of the text's bytes."""
     return (facts_of(body)[2] + 3) // 4
-
-
-def form_boundary(content_type: str) -> bytes | None:
-    """The boundary that a multipart content-type names."""
-    kind, _, rest = content_type.partition(";")
-    if kind.strip().lower() != "multipart/form-data":
-        return None
-    for part in rest.split(";"):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "boundary" and 0 < len(value.strip('"')) <= 70:
-            return value.strip('"').encode("latin-1", "replace")
-    return None
-
-
-def form_fields(beginning: bytes, boundary: bytes) -> dict[str, str]:
-    """The small text fields in the beginning of a multipart body.
-
-    Only parts that are whole are read, and none that carries a file name.
-    """
-    fields: dict[str, str] = {}
-    for part in beginning.split(b"--" + boundary)[1:-1]:
-        head, blank, value = part.partition(b"\r\n\r\n")
-        if not blank or b"filename" in head.lower() or len(value) > MAX_FIELD:
-            continue
-        named = re.search(rb'name="?([A-Za-z0-9_\[\]]{1,64})"?', head)
-        if named is not None:
-            fields[named[1].decode()] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
-    return fields
-
-
-def with_form_field(beginning: bytes, boundary: bytes, name: str, value: str) -> bytes:
-    """The same beginning with another value in one of its text fields."""
-    pattern = (
-        rb"(--" + re.escape(boundary) + rb'\r\n(?:(?!\r\n\r\n)[\s\S]){0,500}?name="?'
-        + re.escape(name.encode()) + rb'"?(?:\r\n(?:(?!\r\n\r\n)[\s\S])*)?\r\n\r\n)'
-        + rb"[^\r\n]{0,1000}(?=\r\n--)"
-    )  # fmt: skip
-    return re.sub(pattern, lambda m: m[1] + value.encode(), beginning, count=1)

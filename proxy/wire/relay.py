@@ -22,7 +22,7 @@ from proxy.core.endpoint import Dialect
 from proxy.core.errors import UpstreamTruncated
 from proxy.core.exchange import Usage
 from proxy.wire.events import BLANK, MARKS, TERMINAL, has_content, last_in, split
-from proxy.wire.usage import finish_in, usage_in
+from proxy.wire.usage import finish_in, merged, usage_in
 
 MAX_HELD: Final = 64 * 1024
 """Bytes of an unfinished event that are held back; the rest of a larger one
@@ -243,7 +243,7 @@ class Relay:
             return data
         usage = usage_in(event)
         if usage is not None:
-            self.usage = usage
+            self.usage = merged(self.usage, usage)
         self.finish = finish_in(event) or self.finish
         if event.get("type") in TERMINAL:
             self.is_done = True

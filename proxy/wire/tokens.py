@@ -12,12 +12,31 @@ import orjson
 
 from proxy.core.errors import BadRequest
 
-_PROMPTS: Final = ("messages", "input", "prompt", "instructions", "query", "documents", "text_1",
-                   "text_2")  # fmt: skip
-_EXTRA: Final = ("tools", "functions", "response_format", "text")
+_NO_TEXT: Final = frozenset(
+    {
+        "model", "stream", "stream_options", "temperature", "top_p", "top_k", "min_p", "n",
+        "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens", "stop", "seed",
+        "user", "safety_identifier", "metadata", "logprobs", "top_logprobs", "logit_bias", "echo",
+        "presence_penalty", "frequency_penalty", "repetition_penalty", "store", "background",
+        "previous_response_id", "conversation", "service_tier", "parallel_tool_calls", "modalities",
+        "audio", "reasoning", "reasoning_effort", "encoding_format", "dimensions", "include",
+        "truncation", "prompt_cache_key", "verbosity", "size", "quality", "voice",
+    }
+)  # fmt: skip
+"""Fields that no model reads.  All others are taken for prompt, so that one that
+is not known here is not free."""
+_ENCODED: Final = ("tools", "functions", "response_format", "text", "tool_choice",
+                   "chat_template_kwargs")  # fmt: skip
+"""Fields that models read as the JSON they are."""
 _NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
 """Fields of messages and parts that are no text."""
-_BOUNDS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_BOUNDS: Final[dict[str, tuple[str, ...]]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "responses": ("max_output_tokens",),
+    "responses_compact": ("max_output_tokens",),
+}
+"""The fields that bound an answer, by endpoint; elsewhere ``max_tokens``."""
+_ALL_BOUNDS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 SOUND_BYTES: Final = 6400
 """Base64 of sound for one token: 48 kB a second, ten tokens a second."""
 FILE_BYTES: Final = 8
@@ -60,7 +79,7 @@ class _Gather:
                     if isinstance(content, str) and len(value) == 2:
                         self.parts.append(content)
                         continue
-                if not self._is_part(value):
+                if "role" in value or not self._is_part(value):
                     todo.extend(value[name] for name in value if name not in _NAMES)
             elif isinstance(value, list):
                 if value and type(value[0]) is int:
@@ -96,32 +115,33 @@ def _length(value: object) -> int:
 def prompt_of(body: dict[str, Any]) -> Prompt:
     """Everything of ``body`` that a model will read."""
     found = _Gather()
-    for name in _PROMPTS:
-        value = body.get(name)
-        if value is not None:
+    for name, value in body.items():
+        if value is not None and name not in _NO_TEXT and name not in _ENCODED:
             found.take(value)
     text = "\n".join(found.parts)
     data = text.encode("utf-8", "surrogatepass")
-    for name in _EXTRA:
+    for name in _ENCODED:
         if value := body.get(name):
             data += orjson.dumps(value)
     return Prompt(data, found.messages, found.images, found.tokens)
 
 
-def wanted_of(body: dict[str, Any]) -> int | None:
-    """The client's own bound of one answer's tokens; the least if it gave several.
+def wanted_of(body: dict[str, Any], endpoint: str) -> int | None:
+    """The client's own bound of one answer's tokens; the greatest if it gave several.
 
-    Raises ``BadRequest`` for a bound that is no number: another reader might
-    take it for a larger one.
+    Zero is no bound, as some servers take it.  Raises ``BadRequest`` for a
+    bound that is no number: another reader might take it for a larger one.
     """
     wanted: int | None = None
-    for name in _BOUNDS:
+    counts = _BOUNDS.get(endpoint, ("max_tokens",))
+    for name in _ALL_BOUNDS:
         value = body.get(name)
         if value is None:
             continue
         if type(value) is not int or value < 0:
-            raise BadRequest(f"{name} must be a whole number", param=name)
-        wanted = value if wanted is None else min(wanted, value)
+            raise BadRequest(f"{name} must be a whole number, not below 0", param=name)
+        if value and name in counts:
+            wanted = value if wanted is None else max(wanted, value)
     return wanted
 
 
@@ -141,12 +161,17 @@ def choices_of(body: dict[str, Any]) -> int:
     return choices
 
 
-def capped(body: dict[str, Any], most: int, default: str) -> dict[str, int]:
+def capped(body: dict[str, Any], most: int, endpoint: str, default: str) -> dict[str, int]:
     """The fields to change so that no answer is longer than ``most``.
 
-    ``default`` is the field to set where the client gave none.
+    ``default`` is the field to set where the client gave none that counts.
     """
-    given = [name for name in _BOUNDS if body.get(name) is not None]
-    if not given:
-        return {default: most}
-    return {name: most for name in given if body[name] > most}
+    counts = _BOUNDS.get(endpoint, ("max_tokens",))
+    changes = {
+        name: most
+        for name in _ALL_BOUNDS
+        if body.get(name) is not None and not 0 < body[name] <= most
+    }
+    if not any(body.get(name) is not None for name in counts):
+        changes[default] = most
+    return changes

@@ -44,6 +44,23 @@ def usage_in(event: dict[str, Any]) -> Usage | None:
     return None
 
 
+def merged(before: Usage | None, now: Usage) -> Usage:
+    """What a stream has said so far: some say the prompt first and the answer last,
+    some the sum so far with every event.
+    """
+    if before is None:
+        return now
+    return Usage(
+        prompt=max(before.prompt, now.prompt),
+        completion=max(before.completion, now.completion),
+        cached=max(before.cached, now.cached),
+        reasoning=max(before.reasoning, now.reasoning),
+        audio_in=max(before.audio_in, now.audio_in),
+        audio_out=max(before.audio_out, now.audio_out),
+        tier=now.tier or before.tier,
+    )
+
+
 def _tiered(usage: Usage | None, said: dict[str, Any]) -> Usage | None:
     """``usage`` with the service tier beside it, if there is one that costs otherwise."""
     tier = said.get("service_tier")
@@ -142,6 +159,11 @@ def _read(usage: object) -> Usage | None:
     into = _details(usage, "prompt_tokens_details", "input_tokens_details")
     out = _details(usage, "completion_tokens_details", "output_tokens_details")
     cached = _number(into, "cached_tokens") or _number(usage, "cache_read_input_tokens") or 0
+    if "input_tokens" in usage and "cache_read_input_tokens" in usage:
+        # Anthropic counts what was read from and written to its cache apart.
+        prompt += cached + (_number(usage, "cache_creation_input_tokens") or 0)
+    if total is not None and total > prompt + (completion or 0):
+        completion = total - prompt  # thinking that was left out
     return Usage(
         prompt=prompt,
         completion=completion or 0,

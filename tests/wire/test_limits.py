@@ -78,19 +78,20 @@ async def test_the_clients_sdk_recovers_by_itself(tmp_path, is_stream):
 
 async def test_a_spent_budget_is_not_retried_by_the_sdk(tmp_path):
     more = (
-        limits("budgets: [{usd: 0.000001, per: month}]") + '\nprices: {"*": {input: 1, output: 1}}'
+        limits("budgets: [{usd: 0.000015, per: month}]") + '\nprices: {"*": {input: 1, output: 1}}'
     )
     async with (
         Scripted([says(json_answer())]) as upstream,
         program(tmp_path, upstream.port, tenant=TIGHT, more=more) as running,
         openai.AsyncOpenAI(base_url=running.url, api_key=KEY) as client,
     ):
-        with pytest.raises(openai.RateLimitError, match="is spent") as caught:
-            await client.chat.completions.create(**CHAT)
+        await client.chat.completions.create(**CHAT, max_tokens=3)
+        with pytest.raises(openai.RateLimitError, match="leaves too little") as caught:
+            await client.chat.completions.create(**CHAT, max_tokens=3)
 
     assert caught.value.code == "insufficient_quota"
     assert caught.value.response.headers["x-should-retry"] == "false"
-    assert upstream.requests == []
+    assert len(upstream.requests) == 1
 
 
 async def test_answers_are_bounded_upstream_in_the_clients_own_field(tmp_path):
@@ -298,18 +299,19 @@ async def test_refusals_are_counted_by_tenant_and_limit(tmp_path):
 
 
 async def test_a_spent_budget_posts_to_the_webhook_once(tmp_path):
+    dear = REPLY | {"usage": {"prompt_tokens": 7, "completion_tokens": 40, "total_tokens": 47}}
     more = (
-        limits("budgets: [{usd: 0.000001, per: month}]") + '\nprices: {"*": {input: 1, output: 1}}'
+        limits("budgets: [{usd: 0.00003, per: month}]") + '\nprices: {"*": {input: 1, output: 1}}'
     )
     async with (
         Scripted([says(json_answer({}, status=500)), says(json_answer({}))]) as hook,
-        Scripted([says(json_answer())]) as upstream,
+        Scripted([says(json_answer(dear))]) as upstream,
         program(tmp_path, upstream.port, tenant=TIGHT,
                 more=f"{more}\nalerts: {{webhook: 'http://127.0.0.1:{hook.port}/x?secret=1'}}") as running,
     ):  # fmt: skip
         running.worker.accounts.alerts._pause_s = 0.001
         for _ in range(3):
-            await ask(running.port, request(body=CHAT))
+            await ask(running.port, request(body={**CHAT, "max_tokens": 2}))
         while len(hook.requests) < 2:
             await asyncio.sleep(0.005)
 

@@ -33,6 +33,7 @@ class Price(Record):
     cached: Money | None = setting("Prompt tokens from the provider's cache.", None)
     audio_input: Money | None = setting("Audio tokens of the prompt.", None)
     audio_output: Money | None = setting("Audio tokens of the answer.", None)
+    request: Money = setting("Each request, in USD: images, speech and the like.", Money(0))
     tiers: Mapping[str, Factor] = setting(
         "Times the price by service tier; flex and batch 0.5x, priority 2x.", factory=_empty
     )

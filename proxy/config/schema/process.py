@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from proxy.config.schema.record import Record, setting
 from proxy.config.units import Address, Count, Duration, Percent, Secret, Size
@@ -130,6 +131,12 @@ class Alerts(Record):
     """Who is told when a budget runs out or a canary is rolled back."""
 
     webhook: Secret = setting("URL to POST to; empty: nobody.", Secret(""))
+
+    def __post_init__(self) -> None:
+        """It must be such that something can be posted to it."""
+        parts = urlsplit(self.webhook.reveal())
+        if self.webhook and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("webhook is a URL like https://host/path")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

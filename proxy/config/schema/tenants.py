@@ -252,6 +252,8 @@ class Limits(Record):
 
     def __post_init__(self) -> None:
         """A limit of zero is a tenant that should not be there."""
+        if self.max_cost_per_request == 0:
+            raise ValueError("max_cost_per_request must be above 0")
         largest = max((getattr(self, n) or 0 for n in _COUNTS), default=0)
         if largest > MAX_AMOUNT or (self.max_cost_per_request or 0) > MAX_AMOUNT:
             raise ValueError("a number is beyond what can be counted exactly")

@@ -10,11 +10,11 @@ from tests.kit import exchange
     ("body", "user"),
     [
         (b'{"model": "m"}', "alice"),
-        (b'{"model": "m", "user": "bob"}', "bob"),
+        (b'{"model": "m", "user": "bob"}', "alice"),
         (b'{"model": "m", "user": ""}', "alice"),
     ],
 )
-async def test_the_subject_of_a_token_is_the_user_where_the_body_names_none(body, user):
+async def test_the_subject_of_a_token_is_the_user_whatever_the_body_says(body, user):
     x = exchange(body=body, subject="alice")
 
     await ParsePolicy(1000).on_request(x)

@@ -5,14 +5,23 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
-from proxy.core.errors import BudgetSpent, LimitsDown, PriceUnknown, RateLimited, TokensLimited
+from proxy.core.errors import (
+    BudgetSpent,
+    LimitsDown,
+    PriceUnknown,
+    RateLimited,
+    RequestTooDear,
+    TokensLimited,
+)
 from proxy.core.exchange import End, Head, Usage
 from proxy.core.ledger import Claim, Grant, Limit
 from proxy.core.plan import Plan, Target
 from proxy.policies.quota import Means, QuotaPolicy
 from proxy.rules.allowance import Allowance, AllowanceTable, Bound, Tenancy, budget_of
+from proxy.rules.globs import GlobSet
 from proxy.rules.prices import Price, cost_nanos
 from proxy.stores.memory import MemoryLedger
+from proxy.wire.endpoints import EXACT
 from tests.kit import FakeClock, exchange
 
 PRICE = Price(input=10**9, output=2 * 10**9)  # a thousand nano-dollars a token, and two
@@ -170,7 +179,7 @@ async def test_a_full_house_guesses_when_a_place_is_free_by_how_long_requests_to
     with pytest.raises(RateLimited) as caught:
         await d.policy.on_request(asked())
 
-    assert caught.value.retry_after == 4.0
+    assert caught.value.retry_after == 5.0
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -212,10 +221,10 @@ async def test_a_spent_budget_is_not_told_to_come_back_and_somebody_is_told_once
     await d.policy.on_request(x)
     d.policy.on_end(answered(x, 900, 50), End("complete"))
     for _ in range(2):
-        with pytest.raises(BudgetSpent, match="is spent") as caught:
+        with pytest.raises(BudgetSpent, match="until 2027-01-16 00:00 UTC") as caught:
             await d.policy.on_request(asked())
 
-    assert caught.value.retry_after is None
+    assert caught.value.retry_after > 3600
     assert d.told == [("budget_spent", "tenant")]
 
 
@@ -254,10 +263,70 @@ async def test_a_spent_budget_may_lead_to_a_cheaper_model_and_goes_on_counting()
 async def test_a_spent_budget_may_shorten_answers():
     d = desk(money("cap_output", most=20))
     await d.policy.on_request(asked(prompt=900, output=50))
-    x = asked(prompt=100, output=500)
+    x = asked(prompt=100, output=400)
     await d.policy.on_request(x)
 
     assert x.max_output == 20
+
+
+async def test_a_request_dearer_than_the_whole_budget_says_nothing_of_the_budget():
+    """And is neither led elsewhere nor told of: any caller could send one."""
+    d = desk(money("cap_output", most=20))
+    with pytest.raises(RequestTooDear, match="this request alone"):
+        await d.policy.on_request(asked(prompt=2000))
+
+    assert d.told == []
+
+
+async def test_a_request_that_does_not_fit_into_what_is_left_does_not_spend_the_alert():
+    d = desk(money())
+    await d.policy.on_request(asked(prompt=600, output=0))
+    with pytest.raises(BudgetSpent):
+        await d.policy.on_request(asked(prompt=600, output=0))
+
+    assert d.told == []
+
+
+async def test_a_guess_that_could_never_pass_is_made_smaller_and_learned_from():
+    d = desk(bound(TOKENS, "tokens"))
+    x = asked(prompt=100, output=5000)
+    await d.policy.on_request(x)
+    with pytest.raises(TokensLimited, match="max_tokens"):
+        await d.policy.on_request(asked(prompt=100, output=5000, is_bounded=True))
+
+    assert x.estimate.completion == 250
+
+
+async def test_what_a_budget_leads_to_has_limits_of_its_own():
+    d = desk(money("route_to", model="small"))
+    small = Allowance(bounds=(bound(REQUESTS, "requests", by="model", scope="model/small"),))
+    own = d.policy._table._tenants["acme"].own
+    tenancy = Tenancy(own=own, models=((GlobSet(("small",)), small),))
+    d.policy._table = AllowanceTable({"acme": tenancy})
+    await d.policy.on_request(asked(prompt=950, output=0))
+    for _ in range(2):
+        await d.policy.on_request(asked(prompt=100, output=0))
+    with pytest.raises(RateLimited, match="of this model"):
+        await d.policy.on_request(asked(prompt=100, output=0))
+
+
+@pytest.mark.parametrize(
+    ("path", "request_price", "is_refused"),
+    [("/v1/audio/speech", 0, True), ("/v1/audio/speech", 40_000, False), ("/tokenize", 0, False)],
+)
+async def test_what_reports_no_tokens_needs_a_price_a_request(path, request_price, is_refused):
+    price = Price(input=10**9, output=0, request=request_price)
+    d = desk(money(), price=price)
+    x = asked(endpoint=EXACT[path], path=path, estimate=None)
+    if is_refused:
+        with pytest.raises(PriceUnknown, match="a price a `request`"):
+            await d.policy.on_request(x)
+        return
+    await d.policy.on_request(x)
+    x.attempts, x.upstream_status = 1, 200
+    d.policy.on_end(x, End("complete"))
+
+    assert await d.left(MONEY) == (1_000_000 - request_price,)
 
 
 async def test_a_model_without_a_price_is_refused_under_a_budget():

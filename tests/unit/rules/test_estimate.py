@@ -52,7 +52,7 @@ def test_the_clients_own_bound_of_the_answer_is_kept():
 
 
 @given(
-    st.floats(min_value=0.2, max_value=5.0),
+    st.floats(min_value=0.4, max_value=5.0),
     st.lists(st.integers(50, 5000), min_size=30, max_size=60),
 )
 def test_the_factor_of_a_model_is_found(factor, prompts):
@@ -87,12 +87,12 @@ def test_what_one_tenant_teaches_is_not_anothers():
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.tuples(*[st.integers(0, 10**7)] * 6))
-def test_no_report_however_absurd_moves_an_estimate_beyond_eight_times(prompt, output, sizes):
+def test_no_report_however_absurd_moves_an_estimate_beyond_reason(prompt, output, sizes):
     estimator = Estimator()
     for _ in range(5):
         estimator.learn("a", "m", sizes, Usage(prompt, output))
 
-    assert 1000 / 8.1 <= estimator.prompt("a", "m", letters(1000))[0] <= 8001
+    assert 1000 / 3.1 <= estimator.prompt("a", "m", letters(1000))[0] <= 8001
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=20, max_size=200))

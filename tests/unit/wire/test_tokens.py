@@ -43,7 +43,13 @@ JUNK = st.recursive(
         ({"prompt": "Once"}, (b"Once", 0, 0, 0)),
         ({"prompt": [1, 2, 3]}, (b"", 0, 0, 3)),
         ({"input": [[1, 2], [3]]}, (b"", 0, 0, 3)),
-        ({"instructions": "Be kind", "input": "Hi"}, (b"Hi\nBe kind", 0, 0, 0)),
+        ({"instructions": "Be kind", "input": "Hi"}, (b"Be kind\nHi", 0, 0, 0)),
+        ({"system": "Be kind", "messages": []}, (b"Be kind", 0, 0, 0)),
+        ({"prediction": {"type": "content", "content": "Hi"}}, (b"Hi", 0, 0, 0)),
+        (
+            {"messages": [{"role": "user", "content": "long", "type": "text", "text": ""}]},
+            (b"\nlong", 1, 0, 0),
+        ),
         ({"input": "Hi", "tools": [{"a": 1}]}, (b'Hi[{"a":1}]', 0, 0, 0)),
         ({}, (b"", 0, 0, 0)),
     ],
@@ -63,18 +69,20 @@ def test_no_body_however_odd_raises(body):
         ({}, None),
         ({"max_tokens": None}, None),
         ({"max_tokens": 5}, 5),
-        ({"max_tokens": 5, "max_completion_tokens": 3}, 3),
-        ({"max_output_tokens": 0}, 0),
+        ({"max_tokens": 5, "max_completion_tokens": 3}, 5),
+        ({"max_tokens": 5, "max_output_tokens": 9}, 5),
+        ({"max_output_tokens": 7}, None),
+        ({"max_tokens": 0}, None),
     ],
 )
-def test_the_least_bound_is_the_wanted_one(body, expected):
-    assert wanted_of(body) == expected
+def test_the_greatest_bound_that_counts_is_the_wanted_one(body, expected):
+    assert wanted_of(body, "chat") == expected
 
 
 @pytest.mark.parametrize("value", ["5", 5.0, True, -1, [5], {}])
 def test_a_bound_that_is_no_number_is_refused(value):
     with pytest.raises(BadRequest, match="max_tokens"):
-        wanted_of({"max_tokens": value})
+        wanted_of({"max_tokens": value}, "chat")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,10 @@ def test_a_number_of_choices_that_is_none_is_refused(value):
         ({"max_tokens": 5}, {}),
         ({"max_tokens": 5, "max_completion_tokens": 50}, {"max_completion_tokens": 10}),
         ({"max_tokens": None}, {"max_completion_tokens": 10}),
+        ({"max_tokens": 0}, {"max_tokens": 10}),
+        ({"max_output_tokens": 1}, {"max_completion_tokens": 10}),
+        ({"max_output_tokens": 99}, {"max_output_tokens": 10, "max_completion_tokens": 10}),
     ],
 )
 def test_an_answer_is_capped_in_the_clients_own_field(body, expected):
-    assert capped(body, 10, "max_completion_tokens") == expected
+    assert capped(body, 10, "chat", "max_completion_tokens") == expected
