@@ -9,28 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
+from proxy.compile_guards import guards_of, panel_of, shipped_packs, toolboxes_of
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
-from proxy.core.ports import Clock
+from proxy.core.ports import Clock, Verdict
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
+from proxy.judges.panel import Client
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
+from proxy.policies.guard import GuardPolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.route import RoutePolicy
+from proxy.policies.tools import ToolsPolicy
+from proxy.policies.watch import WatchPolicy
+from proxy.rules.guards import Guard
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
+from proxy.rules.verdicts import Verdicts
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
 from proxy.wire.sse import Framer
@@ -68,12 +76,18 @@ class App:
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._fleet = Fleet(loop, clock.now)
         self._shipped = load_prices(PRICES.read_bytes())
+        self._packs = shipped_packs()
+        self._judges = Client()
+        self._verdicts = Verdicts(secrets.token_bytes(32), clock.now)
 
     def generation(self, settings: Settings) -> Generation:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
+        specs = specs_of(settings)
+        asking, watching = guards_of(settings, self._packs)
+        panel = panel_of(settings, specs, self._judges, self._clock.now)
         forward = Forwarder(
-            self._fleet.upstreams(specs_of(settings)),
+            self._fleet.upstreams(specs),
             self._price(settings),
             self._clock,
             self._chance,
@@ -89,9 +103,21 @@ class App:
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
+            # Only what a tenant may use is worth judging.
+            ToolsPolicy(toolboxes_of(settings)),
+            # Behind whatever changes texts: judges see what the upstream will.
+            GuardPolicy(asking, panel, self._verdicts, self._judged),
+            # Last in, so first out: an answer is judged as the upstream gave it.
+            WatchPolicy(watching, panel, self._judged),
         )
         pipeline = Pipeline(stages, forward, Framer)
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
+
+    def _judged(self, guard: Guard, verdict: Verdict) -> None:
+        self._metrics.tally(
+            "sidestream_guard_verdicts", "Verdicts of guards",
+            guard=guard.name, action=guard.action, verdict=verdict.word,
+        )  # fmt: skip
 
     def _price(self, settings: Settings) -> Callable[[Exchange], None]:
         prices = PriceTable(self._shipped, prices_of(settings))
@@ -138,3 +164,7 @@ class App:
     def close(self) -> None:
         """Let go of idle connections."""
         self._fleet.close()
+
+    async def leave(self) -> None:
+        """Let go of judges, and of what nobody waits for."""
+        await self._judges.close()

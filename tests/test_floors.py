@@ -16,9 +16,10 @@ MAY_IMPORT = {
     "policies": {"core", "wire", "rules", "observe", "config.schema"},
     "stores": {"core", "rules", "stores"},
     "upstream": {"core", "wire", "rules", "upstream"},
+    "judges": {"core", "wire", "judges"},
     "edge": {"core", "wire", "observe", "edge"},
 }
-IO_FLOORS = {"stores", "upstream", "edge"}
+IO_FLOORS = {"stores", "upstream", "judges", "edge"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from proxy.config.check_guards import guard_problems
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
 
@@ -19,7 +20,17 @@ def check(
     """Problems, and notes on what is odd but allowed."""
     problems = [
         problem
-        for rule in (_names, _route_names, _targets, _keys, _anonymous, _store, _regions, _caches)
+        for rule in (
+            _names,
+            _route_names,
+            _targets,
+            _keys,
+            _anonymous,
+            _store,
+            _regions,
+            _caches,
+            guard_problems,
+        )
         for problem in rule(settings)
     ]
     problems += _prices(settings, has_price)

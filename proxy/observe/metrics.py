@@ -96,6 +96,7 @@ class Metrics:
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
+        self._tallies: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
@@ -104,6 +105,12 @@ class Metrics:
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
         self._counters[name, text] = self._counters.get((name, text), 0) + amount
+
+    def tally(self, name: str, text: str, **labels: str) -> None:
+        """Count something by labels, whose values must be a closed set."""
+        series = self._tallies.setdefault((name, text), {})
+        key = tuple(labels.items())
+        series[key] = series.get(key, 0) + 1
 
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
@@ -161,6 +168,12 @@ class Metrics:
         yield ends
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
+        for (name, text), series in self._tallies.items():
+            names = [label for label, _ in next(iter(series))]
+            family = CounterMetricFamily(name, text, labels=names)
+            for labels, number in series.items():
+                family.add_metric([value for _, value in labels], number)
+            yield family
         yield from self._watched()
 
     def _requests(self) -> Iterator[Metric]:

@@ -1,0 +1,164 @@
+"""The forms in which a text is searched: as it is, made plain, and decoded.
+
+Who hides words from a pattern writes them so that a model still reads them:
+with invisible characters between the letters, in letters that look alike, or
+encoded.  Each way is undone character by character or group by group, so that
+a longer text never has a shorter one's view undone: what is found in the
+beginning of a text is found in all of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+import re2
+
+MAX_LAYERS: Final = 3
+"""Times that a text is decoded: encoded twice is a game, more is noise."""
+
+MIN_BASE64: Final = 12
+"""Characters; shorter runs are words."""
+
+MAX_KNOWN: Final = 20_000
+"""Characters whose plain form is remembered."""
+
+_ALIKE: Final = dict(
+    zip(
+        "аеорсухіјѕԁԛԝһӏєіѵүкмнвтАВЕКМНОРСТХІЈЅҮԌԜαβεηικνορτυχγωΑΒΕΖΗΙΚΜΝΟΡΤΥΧıɡɑəɩʏʀɴᴀᴄᴅᴇᴍᴏᴘᴛᴜᴠᴡᴢ",
+        "aeopcyxijsdqwhleivykmhbtABEKMHOPCTXIJSYGWaBenikvoptuxywABEZHIKMNOPTYXigaeiyrnacdemoptuvwz",
+        strict=True,
+    )
+)
+"""Letters of other scripts that are read as Latin ones."""
+
+MIN_MOVED: Final = 24
+"""Characters of a run that is tried at every beginning."""
+
+_HIGH: Final = bytes(range(128, 256))
+_RUN: Final = rf"[A-Za-z0-9+/_-]{{{MIN_BASE64},}}"
+_BASE64: Final = re.compile(rf"{_RUN}(?:\r?\n{_RUN})*")
+_URL_SAFE: Final = {ord("-"): "+", ord("_"): "/", ord("\r"): None, ord("\n"): None}
+_PERCENT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"'/\\]))")
+_ENTITY: Final = re.compile(r"&(?:#(\d{2,6})|#[xX]([0-9A-Fa-f]{2,5})|(lt|gt|amp|quot|nbsp));")
+_SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
+_NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "nbsp": " "}
+_SPACED: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:[ .\-_*|]{1,2}[A-Za-z]){5,}(?![A-Za-z])")
+_SPACED_SOMEWHERE: Final = re2.compile(rb"[A-Za-z](?:[ .\-_*|]{1,2}[A-Za-z]){5}")
+_GAP: Final = re.compile(r"(?<=[A-Za-z])([ .\-_*|]{1,2})(?=[A-Za-z])")
+
+
+class _Plain(dict[int, str]):
+    """What each character is read as; filled as they are met."""
+
+    def __missing__(self, code: int) -> str:
+        made = _plain(chr(code))
+        if len(self) < MAX_KNOWN:
+            self[code] = made
+        return made
+
+
+def _plain(char: str) -> str:
+    code = ord(char)
+    if 0xE0020 <= code <= 0xE007E:
+        return chr(code - 0xE0000)  # tag characters: ASCII that is not shown
+    if unicodedata.category(char) in ("Cf", "Mn", "Me") or 0xFE00 <= code <= 0xFE0F:
+        return ""
+    if unicodedata.category(char) == "Zs":
+        return " "
+    out = ""
+    for part in unicodedata.normalize("NFKC", char):
+        base = unicodedata.normalize("NFD", part)[0]
+        out += _ALIKE.get(part) or (base if base.isascii() else part)
+    return out
+
+
+_PLAIN: Final = _Plain()
+
+
+def plain(text: str) -> str:
+    """The text in the letters it is read as; the same object if it is plain."""
+    return text if text.isascii() else text.translate(_PLAIN)
+
+
+def views(text: str) -> Iterator[str]:
+    """The text and every other form of it that says something else."""
+    yield text
+    seen = plain(text)
+    if seen is not text:
+        yield seen
+    for _ in range(MAX_LAYERS):
+        if _SPACED_SOMEWHERE.search(seen.encode("utf-8", "replace")) is not None:
+            yield _SPACED.sub(_closed, seen)
+        if said := _from_base64(seen):
+            yield said
+        decoded = plain(_unescaped(seen))
+        if decoded == seen:
+            return
+        yield decoded
+        seen = decoded
+
+
+def _closed(match: re.Match[str]) -> str:
+    """``i g n o r e  a l l`` as words: the narrower gaps are between letters."""
+    gaps = _GAP.findall(match[0])
+    if len(set(map(len, gaps))) == 1:
+        return _GAP.sub("", match[0])
+    return _GAP.sub(lambda gap: "" if len(gap[1]) == 1 else " ", match[0])
+
+
+def _unescaped(text: str) -> str:
+    if "%" in text:
+        text = _PERCENT.sub(_from_percent, text)
+    if "\\" in text:
+        text = _ESCAPE.sub(_from_escape, text)
+    if "&" in text:
+        text = _ENTITY.sub(_from_entity, text)
+    return text
+
+
+def _from_percent(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
+
+
+def _from_escape(match: re.Match[str]) -> str:
+    digits = match[1] or match[2]
+    if digits:
+        return chr(int(digits, 16))
+    return _SIMPLE.get(match[3], match[3])
+
+
+def _from_entity(match: re.Match[str]) -> str:
+    if match[3]:
+        return _NAMED[match[3]]
+    code = int(match[1]) if match[1] else int(match[2], 16)
+    return chr(code) if code < 0x110000 else ""
+
+
+def _text_of(data: bytes) -> str:
+    """Bytes as text; of what is not UTF-8, the letters that are in it."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.translate(None, _HIGH).decode()
+
+
+def _from_base64(text: str) -> str:
+    """What the runs of base64 in ``text`` say, a line each.
+
+    Whatever stands before a run may have moved its groups of four, so a run
+    that is long enough is read from each of its first four characters.
+    """
+    said = []
+    for match in _BASE64.finditer(text):
+        run = match[0].translate(_URL_SAFE)
+        for start in range(4 if len(run) >= MIN_MOVED else 1):
+            groups = run[start:]
+            part = len(groups) % 4
+            groups = groups[:-1] if part == 1 else groups + "=" * (-part % 4)
+            said.append(_text_of(base64.b64decode(groups)))
+    return plain("\n".join(said))

@@ -1,0 +1,123 @@
+"""The texts of an answer, whole or as they grow event by event.
+
+As in requests, every string is a text unless its name says that it steers.
+A text that grows is told apart by the numbers of its choice, item or call and
+by the path at which its pieces stand; its pieces put together are the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from proxy.wire.events import TERMINAL
+
+_STRUCTURE: Final = frozenset(
+    {
+        "role", "type", "id", "object", "model", "status", "finish_reason", "stop_reason",
+        "system_fingerprint", "service_tier", "item_id", "call_id", "response_id", "tool_use_id",
+        "encrypted_content", "signature", "logprobs", "usage", "obfuscation", "b64_json",
+        "embedding", "partial_image_b64", "previous_response_id", "native_finish_reason",
+        "provider", "phase", "container_id", "file_id", "format",
+    }
+)  # fmt: skip
+"""Names of what no person reads, or what repeats the text beside it."""
+
+_NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_ENDS: Final = frozenset({"message_stop", *TERMINAL})
+
+
+class Piece(NamedTuple):
+    """Text of an answer.
+
+    ``key`` names the text that the piece belongs to; ``None`` says that this
+    is all of it.
+    """
+
+    key: Hashable
+    text: str
+
+
+def event_of(data: bytes) -> dict[str, Any] | None:
+    """The payload of an event, or a whole JSON answer; ``None`` if it is none."""
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def is_last(event: dict[str, Any]) -> bool:
+    """Whether an event ends its stream; ``[DONE]`` is no event."""
+    return event.get("type") in _ENDS
+
+
+def pieces_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
+    """All texts in an event of a stream (``grows``) or in a whole answer."""
+    kind = event.get("type")
+    if isinstance(kind, str) and kind.startswith("response."):
+        grows = kind.endswith(".delta")
+        base: tuple[Hashable, ...] = (kind, *_numbers(event))
+        event = _without_echo(event)
+    else:
+        base = _numbers(event)
+        if event.get("object") == "response":
+            event = _without_echo({"response": event})
+    for path, text in _leaves(event, base):
+        yield Piece(path if grows else None, text)
+
+
+def _without_echo(event: dict[str, Any]) -> dict[str, Any]:
+    """A Responses event without the request that it repeats."""
+    response = event.get("response")
+    if not isinstance(response, dict):
+        return event
+    kept = {name: response[name] for name in ("output", "output_text") if name in response}
+    return {**event, "response": kept}
+
+
+def _numbers(value: dict[str, Any]) -> tuple[Hashable, ...]:
+    return tuple(n for name in _NUMBERS if isinstance(n := value.get(name), int | str))
+
+
+def _leaves(
+    value: object, path: tuple[Hashable, ...]
+) -> Iterator[tuple[tuple[Hashable, ...], str]]:
+    if isinstance(value, str):
+        if value:
+            yield path, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name not in _STRUCTURE:
+                yield from _leaves(item, (*path, name))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            number = _numbers(item) if isinstance(item, dict) else ()
+            yield from _leaves(item, (*path, *(number or (i,))))
+
+
+def contents_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
+    """What the model said to the person, by choice or by part; no calls, no
+    thoughts.
+    """
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            said = choice.get("delta" if grows else "message")
+            text = said.get("content") if isinstance(said, dict) else choice.get("text")
+            if isinstance(text, str) and text:
+                yield Piece(choice.get("index", 0), text)
+    if event.get("type") == "response.output_text.delta" and isinstance(event.get("delta"), str):
+        yield Piece(_numbers(event), event["delta"])
+    if event.get("object") == "response" and isinstance(event.get("output"), list):
+        for i, item in enumerate(event["output"]):
+            for j, part in enumerate(_parts(item)):
+                if part.get("type") == "output_text" and isinstance(part.get("text"), str):
+                    yield Piece((i, j), part["text"])
+
+
+def _parts(item: object) -> list[dict[str, Any]]:
+    content = item.get("content") if isinstance(item, dict) else None
+    return [p for p in content if isinstance(p, dict)] if isinstance(content, list) else []
