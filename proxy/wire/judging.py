@@ -128,9 +128,9 @@ class Form:
                 over = [n for n, v in scores.items() if _number(v) >= self.threshold]
             else:
                 flags = result.get("categories")
-                over = [n for n, v in flags.items() if v is True] if isinstance(flags, dict) else []
-                if result["flagged"] and not over:
-                    over = ["flagged"]
+                named = flags.items() if isinstance(flags, dict) else ()
+                over = [n for n, v in named if v is True] or ["flagged"]
+                over = over if result["flagged"] else []
             if counted := self._counted(over):
                 return Verdict(counted)
         return Verdict()
