@@ -47,9 +47,9 @@ _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"
 _ENTITY: Final = re.compile(r"&(?:#(\d{2,6})|#[xX]([0-9A-Fa-f]{2,5})|(lt|gt|amp|quot|nbsp));")
 _SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "nbsp": " "}
-_SPACED: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:[ .\-_*|]{1,2}[A-Za-z]){5,}(?![A-Za-z])")
-_SPACED_SOMEWHERE: Final = re2.compile(rb"[A-Za-z](?:[ .\-_*|]{1,2}[A-Za-z]){5}")
-_GAP: Final = re.compile(r"(?<=[A-Za-z])([ .\-_*|]{1,2})(?=[A-Za-z])")
+_SPACED: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5,}(?![A-Za-z])")
+_SPACED_SOMEWHERE: Final = re2.compile(rb"[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5}")
+_GAP: Final = re.compile(r"(?<=[A-Za-z])([ .\-_*|]{1,3})(?=[A-Za-z])")
 
 
 class _Plain(dict[int, str]):
@@ -91,24 +91,29 @@ def views(text: str) -> Iterator[str]:
     seen = plain(text)
     if seen is not text:
         yield seen
+    layer = [seen]
     for _ in range(MAX_LAYERS):
-        if _SPACED_SOMEWHERE.search(seen.encode("utf-8", "replace")) is not None:
-            yield _SPACED.sub(_closed, seen)
-        if said := _from_base64(seen):
-            yield said
-        decoded = plain(_unescaped(seen))
-        if decoded == seen:
-            return
+        layer = [made for form in layer for made in _undone(form)]
+        yield from layer
+
+
+def _undone(text: str) -> Iterator[str]:
+    """The text with one layer of each disguise taken off, where it wears it."""
+    if _SPACED_SOMEWHERE.search(text.encode("utf-8", "replace")) is not None:
+        closed = _SPACED.sub(_closed, text)
+        if closed != text:
+            yield closed
+    if said := _from_base64(text):
+        yield said
+    decoded = plain(_unescaped(text))
+    if decoded != text:
         yield decoded
-        seen = decoded
 
 
 def _closed(match: re.Match[str]) -> str:
-    """``i g n o r e  a l l`` as words: the narrower gaps are between letters."""
-    gaps = _GAP.findall(match[0])
-    if len(set(map(len, gaps))) == 1:
-        return _GAP.sub("", match[0])
-    return _GAP.sub(lambda gap: "" if len(gap[1]) == 1 else " ", match[0])
+    """``i g n o r e  a l l`` as words: the narrowest gaps are between letters."""
+    narrow = min(map(len, _GAP.findall(match[0])))
+    return _GAP.sub(lambda gap: "" if len(gap[1]) == narrow else " ", match[0])
 
 
 def _unescaped(text: str) -> str:
@@ -151,14 +156,16 @@ def _from_base64(text: str) -> str:
     """What the runs of base64 in ``text`` say, a line each.
 
     Whatever stands before a run may have moved its groups of four, so a run
-    that is long enough is read from each of its first four characters.
+    that is long enough is read from each of its first four characters.  A line
+    is ended, and the first begun, unless the text itself ends with its run.
     """
     said = []
     for match in _BASE64.finditer(text):
         run = match[0].translate(_URL_SAFE)
+        end = "" if match.end() == len(text) else "\n"
         for start in range(4 if len(run) >= MIN_MOVED else 1):
             groups = run[start:]
             part = len(groups) % 4
             groups = groups[:-1] if part == 1 else groups + "=" * (-part % 4)
-            said.append(_text_of(base64.b64decode(groups)))
-    return plain("\n".join(said))
+            said.append(f"\n{_text_of(base64.b64decode(groups))}{end}")
+    return plain("".join(said))

@@ -411,7 +411,7 @@ async def test_judges_over_answers_see_them_before_the_client_does(tmp_path, str
 
 
 async def test_a_stream_that_judges_pass_is_whole(tmp_path):
-    words = ["word%d " % i for i in range(40)]
+    words = [f"word{i} " for i in range(40)]
     async with Judge({"flagged": False}) as judge, Scripted([stream_of(*words)]) as upstream:
         async with program(tmp_path, upstream.port) as running:
             free = await ask(running.port, request(body=STREAM))
