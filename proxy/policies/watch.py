@@ -95,7 +95,7 @@ class _Watch(StreamHalf):
                 pieces = [Piece("", frame.data.decode("utf-8", "replace"))]
             else:
                 is_end = is_last(event)
-                pieces = list(pieces_of(event, grows=self._grows))
+                pieces = pieces_of(event, grows=self._grows)
                 if self._schemas:
                     for key, text in contents_of(event, grows=self._grows):
                         self._contents.setdefault(key, []).append(text)

@@ -9,7 +9,7 @@ beginning of a text is found in all of it.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ import re2
 MAX_LAYERS: Final = 3
 """Times that a text is decoded: encoded twice is a game, more is noise."""
 
-MIN_BASE64: Final = 12
+MIN_BASE64: Final = 16
 """Characters; shorter runs are words."""
 
 MAX_KNOWN: Final = 20_000
@@ -40,15 +40,23 @@ MIN_MOVED: Final = 24
 
 _HIGH: Final = bytes(range(128, 256))
 _RUN: Final = rf"[A-Za-z0-9+/_-]{{{MIN_BASE64},}}"
-_BASE64: Final = re.compile(rf"{_RUN}(?:\r?\n{_RUN})*")
-_URL_SAFE: Final = {ord("-"): "+", ord("_"): "/", ord("\r"): None, ord("\n"): None}
+_BASE64: Final = re2.compile(rf"{_RUN}(?:\r?\n{_RUN})*".encode())
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _PERCENT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"'/\\]))")
 _ENTITY: Final = re.compile(r"&(?:#(\d{2,6})|#[xX]([0-9A-Fa-f]{2,5})|(lt|gt|amp|quot|nbsp));")
 _SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "nbsp": " "}
 _SPACED: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5,}(?![A-Za-z])")
-_SPACED_SOMEWHERE: Final = re2.compile(rb"[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5}")
+_DISGUISED: Final = re2.compile(
+    (
+        _RUN + r"|[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5}|%[0-9A-Fa-f]{2}|\\[uxnrtbf\"'/\\]"
+        r"|&(?:#|lt;|gt;|amp;|quot;|nbsp;)"
+    ).encode()
+)
+"""What stands in every text that has another form: most have none, which this
+says in a fiftieth of the time that looking for each of them takes."""
+
 _GAP: Final = re.compile(r"(?<=[A-Za-z])([ .\-_*|]{1,3})(?=[A-Za-z])")
 
 
@@ -99,11 +107,13 @@ def views(text: str) -> Iterator[str]:
 
 def _undone(text: str) -> Iterator[str]:
     """The text with one layer of each disguise taken off, where it wears it."""
-    if _SPACED_SOMEWHERE.search(text.encode("utf-8", "replace")) is not None:
-        closed = _SPACED.sub(_closed, text)
-        if closed != text:
-            yield closed
-    if said := _from_base64(text):
+    data = text.encode("utf-8", "replace")
+    if _DISGUISED.search(data) is None:
+        return
+    closed = _SPACED.sub(_closed, text)
+    if closed != text:
+        yield closed
+    if said := _from_base64(data):
         yield said
     decoded = plain(_unescaped(text))
     if decoded != text:
@@ -152,20 +162,23 @@ def _text_of(data: bytes) -> str:
         return data.translate(None, _HIGH).decode()
 
 
-def _from_base64(text: str) -> str:
-    """What the runs of base64 in ``text`` say, a line each.
+def _from_base64(data: bytes) -> str:
+    """What the runs of base64 in ``data`` say, a line each.
 
     Whatever stands before a run may have moved its groups of four, so a run
     that is long enough is read from each of its first four characters.  A line
     is ended, and the first begun, unless the text itself ends with its run.
     """
     said = []
-    for match in _BASE64.finditer(text):
-        run = match[0].translate(_URL_SAFE)
-        end = "" if match.end() == len(text) else "\n"
+    for match in _BASE64.finditer(data):
+        run = match[0]
+        if run.islower():
+            continue  # words and names; no sentence is encoded without a capital
+        run = run.translate(_URL_SAFE, b"\r\n")
+        end = "" if match.end() == len(data) else "\n"
         for start in range(4 if len(run) >= MIN_MOVED else 1):
             groups = run[start:]
             part = len(groups) % 4
-            groups = groups[:-1] if part == 1 else groups + "=" * (-part % 4)
-            said.append(f"\n{_text_of(base64.b64decode(groups))}{end}")
+            groups = groups[:-1] if part == 1 else groups + b"=" * (-part % 4)
+            said.append(f"\n{_text_of(binascii.a2b_base64(groups))}{end}")
     return plain("".join(said))

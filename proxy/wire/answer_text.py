@@ -26,6 +26,8 @@ _STRUCTURE: Final = frozenset(
 """Names of what no person reads, or what repeats the text beside it."""
 
 _NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_NUMBERED: Final = frozenset(_NUMBERS)
+_HOLDERS: Final = (str, dict, list)
 _ENDS: Final = frozenset({"message_stop", *TERMINAL})
 
 
@@ -54,7 +56,7 @@ def is_last(event: dict[str, Any]) -> bool:
     return event.get("type") in _ENDS
 
 
-def pieces_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
+def pieces_of(event: dict[str, Any], *, grows: bool) -> list[Piece]:
     """All texts in an event of a stream (``grows``) or in a whole answer."""
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith("response."):
@@ -65,8 +67,9 @@ def pieces_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
         base = _numbers(event)
         if event.get("object") == "response":
             event = _without_echo({"response": event})
-    for path, text in _leaves(event, base):
-        yield Piece(path if grows else None, text)
+    pieces: list[Piece] = []
+    _gather(event, base, pieces)
+    return pieces if grows else [Piece(None, piece.text) for piece in pieces]
 
 
 def _without_echo(event: dict[str, Any]) -> dict[str, Any]:
@@ -79,23 +82,24 @@ def _without_echo(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(value: dict[str, Any]) -> tuple[Hashable, ...]:
-    return tuple(n for name in _NUMBERS if isinstance(n := value.get(name), int | str))
+    if _NUMBERED.isdisjoint(value):
+        return ()
+    return tuple([n for name in _NUMBERS if isinstance(n := value.get(name), int | str)])
 
 
-def _leaves(
-    value: object, path: tuple[Hashable, ...]
-) -> Iterator[tuple[tuple[Hashable, ...], str]]:
+def _gather(value: object, path: tuple[Hashable, ...], into: list[Piece]) -> None:
     if isinstance(value, str):
         if value:
-            yield path, value
+            into.append(Piece(path, value))
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name not in _STRUCTURE:
-                yield from _leaves(item, (*path, name))
+            # Most of an event is numbers and nulls, which are passed over here.
+            if item.__class__ in _HOLDERS and name not in _STRUCTURE:
+                _gather(item, (*path, name), into)
     elif isinstance(value, list):
         for i, item in enumerate(value):
             number = _numbers(item) if isinstance(item, dict) else ()
-            yield from _leaves(item, (*path, *(number or (i,))))
+            _gather(item, (*path, *(number or (i,))), into)
 
 
 def contents_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
