@@ -89,7 +89,9 @@ class Exchange:
     tenant: str = _later("")  # authenticate
     key_name: str = _later("")  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict, init=False)  # authenticate
-    raw: bytes | None = _later(None)  # parse; the client's own bytes
+    raw: bytes | None = _later(
+        None
+    )  # parse; the client's own bytes; guards and tools if they are ambiguous
     body: dict[str, Any] | None = _later(
         None
     )  # parse; a stage that changes it replaces it by a copy

@@ -17,7 +17,7 @@ from proxy.core.policy import Answer, Policy
 from proxy.core.ports import Case, Jury, Said, Verdict
 from proxy.rules.guards import UNREADABLE, Guard, note, refusal
 from proxy.rules.verdicts import Open, Verdicts
-from proxy.wire.prompt import said_in
+from proxy.wire.prompt import said_in, unambiguous
 
 log = logging.getLogger("sidestream.guards")
 
@@ -48,23 +48,31 @@ class GuardPolicy(Policy):
             if x.intake.has_body or x.endpoint.is_socket:
                 self._weigh(x, [(guard, UNREADABLE) for guard in guards])
             return None
+        if x.raw is not None:
+            # What was judged is what is sent, whoever reads it.
+            x.raw = unambiguous(x.raw, x.body)
         texts = tuple(said_in(x.body))
         to_ask: list[tuple[Guard, Open]] = []
         for guard in guards:
             heard = guard.hears(texts)
             if guard.finder is not None:
                 self._weigh(x, [(guard, _found(guard, heard))])
-            elif heard:
-                known = self._verdicts.recall(guard.identity, heard)
-                if isinstance(known, Verdict):
-                    self._weigh(x, [(guard, known)])
-                elif guard.action == "shadow":
-                    self._later(x, guard, known)
-                else:
-                    to_ask.append((guard, known))
+            elif heard and (known := self._open(x, guard, heard)) is not None:
+                to_ask.append((guard, known))
         if to_ask:
             await self._ask(x, to_ask)
         return None
+
+    def _open(self, x: Exchange, guard: Guard, heard: Sequence[Said]) -> Open | None:
+        """What a judge must be waited for; ``None`` if it need not be."""
+        known = self._verdicts.recall(guard.identity, heard)
+        if isinstance(known, Verdict):
+            self._weigh(x, [(guard, known)])
+            return None
+        if guard.action == "shadow":
+            self._later(x, guard, known)
+            return None
+        return known
 
     async def _ask(self, x: Exchange, to_ask: Sequence[tuple[Guard, Open]]) -> None:
         cases = [Case(guard.name, known.texts) for guard, known in to_ask]

@@ -15,6 +15,7 @@ from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
 from proxy.rules.toolbox import Toolbox
 from proxy.wire.answer_text import event_of
+from proxy.wire.prompt import unambiguous
 from proxy.wire.tools import answer_calls, choices_in, history_of, is_growing, mentions_in
 
 _NO_CALLS: Final = frozenset(
@@ -43,6 +44,9 @@ class ToolsPolicy(Policy):
             raise ToolNotAllowed("tools of a WebSocket cannot be checked for this tenant")
         if x.body is None:
             return None
+        if x.raw is not None:
+            # What was checked is what is sent, whoever reads it.
+            x.raw = unambiguous(x.raw, x.body)
         for name, param in mentions_in(x.body):
             box.check_name(name, param=param)
         for param, names in history_of(x.body):

@@ -10,6 +10,7 @@ never sees the ``[DONE]`` of an answer that was blocked.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Final
 
 from proxy.core.exchange import Exchange, Head
 from proxy.core.frame import Frame
@@ -23,7 +24,8 @@ from proxy.wire.answer_text import Piece, contents_of, event_of, is_last, pieces
 
 Count = Callable[[Guard, Verdict], None]
 
-_NO_TEXT = (b"audio/", b"image/", b"video/")
+_NO_TEXT: Final = (b"audio/", b"image/", b"video/")
+_NO_BODY: Final = frozenset({204, 205})
 
 
 class WatchPolicy(Policy):
@@ -48,9 +50,11 @@ class WatchPolicy(Policy):
         guards = self._of(x)
         if not guards or not 200 <= head.status < 300 or head.content_type.startswith(_NO_TEXT):
             return None
+        if x.method == "HEAD" or head.status in _NO_BODY or head.length == 0:
+            return None
         encoded = any(name.lower() == b"content-encoding" for name, _ in head.headers)
         is_text = head.is_stream or b"json" in head.content_type
-        if head.length != 0 and (encoded or not (is_text or head.content_type[:5] == b"text/")):
+        if encoded or not (is_text or head.content_type.startswith(b"text/")):
             for guard in guards:
                 _weigh(x, guard, UNREADABLE, self._count)
             return None

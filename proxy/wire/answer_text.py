@@ -53,7 +53,8 @@ def event_of(data: bytes) -> dict[str, Any] | None:
 
 def is_last(event: dict[str, Any]) -> bool:
     """Whether an event ends its stream; ``[DONE]`` is no event."""
-    return event.get("type") in _ENDS
+    kind = event.get("type")
+    return isinstance(kind, str) and kind in _ENDS
 
 
 def pieces_of(event: dict[str, Any], *, grows: bool) -> list[Piece]:
@@ -107,12 +108,13 @@ def contents_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:
     thoughts.
     """
     choices = event.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
+    for i, choice in enumerate(choices if isinstance(choices, list) else ()):
         if isinstance(choice, dict):
+            number = choice.get("index", i)
             said = choice.get("delta" if grows else "message")
             text = said.get("content") if isinstance(said, dict) else choice.get("text")
             if isinstance(text, str) and text:
-                yield Piece(choice.get("index", 0), text)
+                yield Piece(number if isinstance(number, int) else i, text)
     if event.get("type") == "response.output_text.delta" and isinstance(event.get("delta"), str):
         yield Piece(_numbers(event), event["delta"])
     if event.get("object") == "response" and isinstance(event.get("output"), list):

@@ -245,7 +245,7 @@ class Relay:
         if usage is not None:
             self.usage = usage
         self.finish = finish_in(event) or self.finish
-        if event.get("type") in TERMINAL:
+        if isinstance(event.get("type"), str) and event["type"] in TERMINAL:
             self.is_done = True
         if not self.has_content:
             self.has_content = has_content(event)

@@ -67,6 +67,8 @@ def _names(tool: object, param: str) -> list[str]:
     if not isinstance(tool, dict):
         raise BadRequest("a tool must be an object", param=param)
     kind = tool.get("type", "function")
+    if not isinstance(kind, str):
+        raise BadRequest("a tool's type must be text", param=param)
     if kind in _NAMED or (kind == "tool" and "name" in tool):
         inner = [tool[k] for k in _NAMED if isinstance(tool.get(k), dict)]
         names = [d["name"] for d in (tool, *inner) if "name" in d]
@@ -154,7 +156,8 @@ def choices_in(event: dict[str, Any]) -> set[object]:
     """The numbers of the choices that an event goes on with."""
     choices = event.get("choices")
     items = choices if isinstance(choices, list) else []
-    return {c.get("index", i) for i, c in enumerate(items) if isinstance(c, dict)}
+    numbers = [c.get("index", i) for i, c in enumerate(items) if isinstance(c, dict)]
+    return {number if isinstance(number, int) else i for i, number in enumerate(numbers)}
 
 
 def is_growing(event: dict[str, Any]) -> bool:

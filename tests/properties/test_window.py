@@ -1,17 +1,22 @@
 """However an answer is torn, the verdict is that of the whole."""
 
+import contextlib
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.compile_guards import shipped_packs
-from proxy.core.errors import ContentBlocked
+from proxy.core.errors import ContentBlocked, ProxyError
 from proxy.core.exchange import Head
 from proxy.core.frame import Frame
+from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
+from proxy.rules.globs import GlobSet
 from proxy.rules.guards import Guard
 from proxy.rules.patterns import Finder, Pattern
+from proxy.rules.toolbox import Toolbox
 from proxy.rules.window import Window, find_in_answer
 from tests.corpus.evasions import EVASIONS
 from tests.kit import exchange
@@ -148,6 +153,33 @@ def test_choices_do_not_mix(one, other):
     _, found = played(half, [*frames, Frame.of(b"[DONE]")])
 
     assert bool(found) == bool(find_in_answer(WORDS, one[0]) or find_in_answer(WORDS, other[0]))
+
+
+ODD = st.recursive(
+    st.none() | st.integers(-3, 3) | st.sampled_from(["drop table", "response.completed", "x"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["type", "index", "choices", "delta", "message", "content", "output", "response", "object", "text",
+                         "tool_calls", "function", "name", "arguments", "output_index", "item_id", "content_index"]),
+        inner, max_size=6),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.lists(ODD, max_size=4), st.booleans())
+def test_no_event_is_too_odd(events, stream):
+    guards = [Guard(name="g", finder=WORDS), Guard(name="s", is_schema=True)]
+    policy = WatchPolicy({"": guards}, Jury(), lambda _, v: None)
+    x = exchange(body=b"")
+    x.body = {"response_format": {"type": "json_object"}}
+    half = policy.on_response(x, Head(200, [], b"application/json", is_stream=stream))
+    calls = ToolsPolicy({"": Toolbox(GlobSet(["x"]), 1)})
+    other = calls.on_response(x, Head(200, [], b"application/json", is_stream=stream))
+    for one in (half, other):
+        with contextlib.suppress(ProxyError):
+            for event in events:
+                one.feed(Frame.of(orjson.dumps(event)), lambda _: None)
+            one.flush(lambda _: None)
 
 
 @pytest.mark.parametrize(
