@@ -68,8 +68,7 @@ def pieces_of(event: dict[str, Any], *, grows: bool) -> list[Piece]:
         base = _numbers(event)
         if event.get("object") == "response":
             event = _without_echo({"response": event})
-    pieces: list[Piece] = []
-    _gather(event, base, pieces)
+    pieces = _gathered(event, base)
     return pieces if grows else [Piece(None, piece.text) for piece in pieces]
 
 
@@ -88,19 +87,30 @@ def _numbers(value: dict[str, Any]) -> tuple[Hashable, ...]:
     return tuple([n for name in _NUMBERS if isinstance(n := value.get(name), int | str)])
 
 
-def _gather(value: object, path: tuple[Hashable, ...], into: list[Piece]) -> None:
-    if isinstance(value, str):
-        if value:
-            into.append(Piece(path, value))
-    elif isinstance(value, dict):
-        for name, item in value.items():
+def _gathered(event: dict[str, Any], base: tuple[Hashable, ...]) -> list[Piece]:
+    """All texts in their order; not by recursion, as upstreams nest as they like."""
+    pieces: list[Piece] = []
+    todo: list[tuple[tuple[Hashable, ...], Any]] = [(base, event)]
+    while todo:
+        path, value = todo.pop()
+        if value.__class__ is str:
+            if value:
+                pieces.append(Piece(path, value))
+        elif value.__class__ is dict:
             # Most of an event is numbers and nulls, which are passed over here.
-            if item.__class__ in _HOLDERS and name not in _STRUCTURE:
-                _gather(item, (*path, name), into)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            number = _numbers(item) if isinstance(item, dict) else ()
-            _gather(item, (*path, *(number or (i,))), into)
+            inner = [
+                ((*path, name), item)
+                for name, item in value.items()
+                if item.__class__ in _HOLDERS and name not in _STRUCTURE
+            ]
+            todo += inner[::-1]
+        else:
+            for i in range(len(value) - 1, -1, -1):
+                item = value[i]
+                if item.__class__ in _HOLDERS:
+                    number = _numbers(item) if item.__class__ is dict else ()
+                    todo.append(((*path, *(number or (i,))), item))
+    return pieces
 
 
 def contents_of(event: dict[str, Any], *, grows: bool) -> Iterator[Piece]:

@@ -7,6 +7,7 @@ Guard is the exception: its template takes the conversation itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -26,6 +27,7 @@ PATHS: Final[dict[Kind, str]] = {
 }
 """Where at an upstream each kind is asked."""
 
+_NO_WORD: Final = re.compile(r"[^A-Za-z0-9_/.-]")
 MAX_TEXT: Final = 200_000
 """Characters of a text that a judge is shown: its beginning and its end."""
 
@@ -160,7 +162,8 @@ class Form:
         """The first category that counts, in a form fit for a message."""
         for name in names:
             if not self.categories or name in self.categories:
-                return "".join(c for c in name[:60] if c.isascii() and c.isprintable()) or "flagged"
+                # A model may be talked into anything; a category is a word.
+                return _NO_WORD.sub("", name)[:40] or "flagged"
         return ""
 
 

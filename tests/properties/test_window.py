@@ -169,7 +169,7 @@ ODD = st.recursive(
 @given(st.lists(ODD, max_size=4), st.booleans())
 def test_no_event_is_too_odd(events, stream):
     guards = [Guard(name="g", finder=WORDS), Guard(name="s", is_schema=True)]
-    policy = WatchPolicy({"": guards}, Jury(), lambda _, v: None)
+    policy = WatchPolicy({"": guards}, Jury(), lambda *_: None)
     x = exchange(body=b"")
     x.body = {"response_format": {"type": "json_object"}}
     half = policy.on_response(x, Head(200, [], b"application/json", is_stream=stream))
@@ -180,6 +180,14 @@ def test_no_event_is_too_odd(events, stream):
             for event in events:
                 one.feed(Frame.of(orjson.dumps(event)), lambda _: None)
             one.flush(lambda _: None)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_nested_beyond_reason_is_read_to_its_end(stream):
+    half, _ = watch(Guard(name="g", finder=WORDS), stream=stream)
+    deep = b'{"choices":' + b"[" * 900 + b'"drop table"' + b"]" * 900 + b"}"
+
+    assert played(half, [Frame.of(deep)]) == ([], "drop")
 
 
 @pytest.mark.parametrize(

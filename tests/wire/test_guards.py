@@ -232,6 +232,8 @@ async def test_a_blocked_responses_stream_speaks_its_dialect(tmp_path):
     last = orjson.loads(answer.events[-1].partition("data: ")[2])
     assert last["type"] == "error"
     assert last["code"] == last["error"]["code"] == "content_policy_violation"
+    numbers = [orjson.loads(e.partition("data: ")[2])["sequence_number"] for e in answer.events]
+    assert numbers == list(range(len(numbers)))
 
 
 async def test_arguments_of_calls_are_judged_too(tmp_path):
