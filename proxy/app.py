@@ -55,6 +55,11 @@ def has_price() -> Callable[[str], bool]:
     return lambda model: table.find(model) is not None
 
 
+async def _rest() -> None:
+    """Let others have a turn."""
+    await asyncio.sleep(0)
+
+
 class App:
     """Builds generations, and holds what they share."""
 
@@ -106,7 +111,7 @@ class App:
             # Only what a tenant may use is worth judging.
             ToolsPolicy(toolboxes_of(settings)),
             # Behind whatever changes texts: judges see what the upstream will.
-            GuardPolicy(asking, panel, self._verdicts, self._judged),
+            GuardPolicy(asking, panel, self._verdicts, self._judged, _rest),
             # Last in, so first out: an answer is judged as the upstream gave it.
             WatchPolicy(watching, panel, self._judged),
         )

@@ -9,13 +9,14 @@ waiting: it is told the texts and heard later.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.policy import Answer, Policy
-from proxy.core.ports import Case, Jury, Said, Verdict
+from proxy.core.ports import PASS, Case, Jury, Said, Verdict
 from proxy.rules.guards import UNREADABLE, Guard, note, refusal
+from proxy.rules.patterns import SLICE, Finder, slices
 from proxy.rules.verdicts import Open, Verdicts
 from proxy.wire.prompt import said_in, unambiguous
 
@@ -30,13 +31,19 @@ class GuardPolicy(Policy):
     name = "guard"
 
     def __init__(
-        self, guards: Mapping[str, Sequence[Guard]], jury: Jury, verdicts: Verdicts, count: Count
+        self,
+        guards: Mapping[str, Sequence[Guard]],
+        jury: Jury,
+        verdicts: Verdicts,
+        count: Count,
+        rest: Callable[[], Awaitable[None]],
     ) -> None:
         # By route; those that search before those that ask.
         self._guards = {r: sorted(g, key=lambda guard: guard.asks) for r, g in guards.items()}
         self._jury = jury
         self._verdicts = verdicts
         self._count = count
+        self._rest = rest
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Ask the guards of the route; raises if one of them blocks."""
@@ -56,7 +63,7 @@ class GuardPolicy(Policy):
         for guard in guards:
             heard = guard.hears(texts)
             if guard.finder is not None:
-                self._weigh(x, [(guard, _found(guard, heard))])
+                self._weigh(x, [(guard, await self._found(guard.finder, heard))])
             elif heard and (known := self._open(x, guard, heard)) is not None:
                 to_ask.append((guard, known))
         if to_ask:
@@ -73,6 +80,19 @@ class GuardPolicy(Policy):
             self._later(x, guard, known)
             return None
         return known
+
+    async def _found(self, finder: Finder, texts: Sequence[Said]) -> Verdict:
+        for said in texts:
+            if len(said.text) <= SLICE:
+                if category := finder.find(said.text):
+                    return Verdict(category)
+                continue
+            for part, is_first, is_last in slices(said.text):
+                if category := finder.find_inside(part, is_first=is_first, is_last=is_last):
+                    return Verdict(category)
+                # A prompt of megabytes must not keep all others waiting.
+                await self._rest()
+        return PASS
 
     async def _ask(self, x: Exchange, to_ask: Sequence[tuple[Guard, Open]]) -> None:
         cases = [Case(guard.name, known.texts) for guard, known in to_ask]
@@ -103,11 +123,3 @@ class GuardPolicy(Policy):
             error = error or refusal(guard, verdict)
         if error is not None:
             raise error
-
-
-def _found(guard: Guard, texts: Sequence[Said]) -> Verdict:
-    assert guard.finder is not None
-    for said in texts:
-        if category := guard.finder.find(said.text):
-            return Verdict(category)
-    return Verdict()

@@ -9,7 +9,7 @@ they run out of memory, where a search merely becomes slower.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,13 @@ REACH: Final = 512
 AGAIN: Final = 64
 """Bytes: a shorter match at the end of a window is wholly in the next one, in
 whatever way its characters are written."""
+
+
+SLICE: Final = 64 * 1024
+"""Characters of a request that are searched at once: a few milliseconds."""
+
+OVERLAP: Final = 4096
+"""Characters that two slices have in common; patterns reach that far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,17 @@ def load_pack(text: str) -> tuple[Pattern, ...]:
             )
         )
     return tuple(made)
+
+
+def slices(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """A text in overlapping slices, and whether each is the first or the last."""
+    at = 0
+    while True:
+        is_last = len(text) - at <= SLICE
+        yield text[at : at + SLICE], at == 0, is_last
+        if is_last:
+            return
+        at += SLICE - OVERLAP
 
 
 class Finder:

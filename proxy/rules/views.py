@@ -12,16 +12,13 @@ from __future__ import annotations
 import binascii
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import re2
 
 MAX_LAYERS: Final = 3
 """Times that a text is decoded: encoded twice is a game, more is noise."""
-
-MIN_BASE64: Final = 16
-"""Characters; shorter runs are words."""
 
 MAX_KNOWN: Final = 20_000
 """Characters whose plain form is remembered."""
@@ -39,8 +36,12 @@ MIN_MOVED: Final = 24
 """Characters of a run that is tried at every beginning."""
 
 _HIGH: Final = bytes(range(128, 256))
-_RUN: Final = rf"[A-Za-z0-9+/_-]{{{MIN_BASE64},}}"
-_BASE64: Final = re2.compile(rf"{_RUN}(?:\r?\n{_RUN})*".encode())
+_RUN: Final = r"[a-z0-9+/_-]*[A-Z][A-Za-z0-9+/_-]{12,}"
+"""What may be base64.  No sentence is encoded without a capital near the
+beginning, and most words and names have none there."""
+
+_LINES: Final = r"(?:\r?\n[A-Za-z0-9+/_-]{16,})*(?:\r?\n[A-Za-z0-9+/_-]+)?"
+_BASE64: Final = re2.compile((_RUN + _LINES).encode())
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _PERCENT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"'/\\]))")
@@ -48,9 +49,11 @@ _ENTITY: Final = re.compile(r"&(?:#(\d{2,6})|#[xX]([0-9A-Fa-f]{2,5})|(lt|gt|amp|
 _SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _NAMED: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "nbsp": " "}
 _SPACED: Final = re.compile(r"(?<![A-Za-z])[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5,}(?![A-Za-z])")
+_APART: Final = r"[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5}"
+_SPACED_SOMEWHERE: Final = re2.compile(_APART.encode())
 _DISGUISED: Final = re2.compile(
     (
-        _RUN + r"|[A-Za-z](?:[ .\-_*|]{1,3}[A-Za-z]){5}|%[0-9A-Fa-f]{2}|\\[uxnrtbf\"'/\\]"
+        f"{_RUN}|{_APART}|" + r"%[0-9A-Fa-f]{2}|\\[uxnrtbf\"'/\\]"
         r"|&(?:#|lt;|gt;|amp;|quot;|nbsp;)"
     ).encode()
 )
@@ -93,8 +96,14 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.translate(_PLAIN)
 
 
-def views(text: str) -> Iterator[str]:
+def views(text: str) -> Iterable[str]:
     """The text and every other form of it that says something else."""
+    if text.isascii() and _DISGUISED.search(text.encode()) is None:
+        return (text,)
+    return _views(text)
+
+
+def _views(text: str) -> Iterator[str]:
     yield text
     seen = plain(text)
     if seen is not text:
@@ -110,9 +119,10 @@ def _undone(text: str) -> Iterator[str]:
     data = text.encode("utf-8", "replace")
     if _DISGUISED.search(data) is None:
         return
-    closed = _SPACED.sub(_closed, text)
-    if closed != text:
-        yield closed
+    if _SPACED_SOMEWHERE.search(data) is not None:
+        closed = _SPACED.sub(_closed, text)
+        if closed != text:
+            yield closed
     if said := _from_base64(data):
         yield said
     decoded = plain(_unescaped(text))
@@ -171,10 +181,7 @@ def _from_base64(data: bytes) -> str:
     """
     said = []
     for match in _BASE64.finditer(data):
-        run = match[0]
-        if run.islower():
-            continue  # words and names; no sentence is encoded without a capital
-        run = run.translate(_URL_SAFE, b"\r\n")
+        run = match[0].translate(_URL_SAFE, b"\r\n")
         end = "" if match.end() == len(data) else "\n"
         for start in range(4 if len(run) >= MIN_MOVED else 1):
             groups = run[start:]

@@ -32,7 +32,7 @@ _WHOSE: Final[dict[str, Role]] = {
     "input": "user", "prompt": "user", "query": "user", "instructions": "system",
     "system": "system",
 }  # fmt: skip
-_NAME: Final = re.compile(rb'"\s*:')
+_COLON_APART: Final = re.compile(rb'"[ \t\r\n]+:')
 _NO_TEXT: Final = ("data:image/", "data:audio/", "data:video/", "data:application/pdf")
 
 
@@ -95,7 +95,8 @@ def unambiguous(raw: bytes, body: dict[str, Any]) -> bytes:
     Each name in the bytes has its colon, and what looks like one inside a
     string only makes for needless care.
     """
-    return raw if len(_NAME.findall(raw)) == _names_in(body) else orjson.dumps(body)
+    colons = raw.count(b'":') + len(_COLON_APART.findall(raw))
+    return raw if colons == _names_in(body) else orjson.dumps(body)
 
 
 def _names_in(value: object) -> int:
