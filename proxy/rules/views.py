@@ -10,6 +10,7 @@ beginning of a text is found in all of it.
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -35,7 +36,7 @@ _ALIKE: Final = dict(
 MIN_MOVED: Final = 24
 """Characters of a run that is tried at every beginning."""
 
-_HIGH: Final = bytes(range(128, 256))
+_UNREADABLE: Final = bytes({*range(256)} - {*range(32, 127), 9, 10, 13})
 _RUN: Final = r"[a-z0-9+/_-]*[A-Z][A-Za-z0-9+/_-]{12,}"
 """What may be base64.  No sentence is encoded without a capital near the
 beginning, and most words and names have none there."""
@@ -75,6 +76,8 @@ class _Plain(dict[int, str]):
 
 def _plain(char: str) -> str:
     code = ord(char)
+    if 0x3400 <= code <= 0x9FFF or 0xAC00 <= code <= 0xD7A3:
+        return char  # Chinese and Korean have no letters to be taken for others
     if 0xE0020 <= code <= 0xE007E:
         return chr(code - 0xE0000)  # tag characters: ASCII that is not shown
     if unicodedata.category(char) in ("Cf", "Mn", "Me") or 0xFE00 <= code <= 0xFE0F:
@@ -165,11 +168,14 @@ def _from_entity(match: re.Match[str]) -> str:
 
 
 def _text_of(data: bytes) -> str:
-    """Bytes as text; of what is not UTF-8, the letters that are in it."""
+    """Bytes as text; nothing if they are a picture, or read from the wrong
+    character on, which both are bytes of every kind.
+    """
     try:
-        return data.decode()
+        return codecs.utf_8_decode(data, "strict", False)[0]  # noqa: FBT003 - the end may be cut
     except UnicodeDecodeError:
-        return data.translate(None, _HIGH).decode()
+        kept = data.translate(None, _UNREADABLE)
+        return kept.decode() if len(kept) * 10 >= len(data) * 7 else ""
 
 
 def _from_base64(data: bytes) -> str:
@@ -187,5 +193,6 @@ def _from_base64(data: bytes) -> str:
             groups = run[start:]
             part = len(groups) % 4
             groups = groups[:-1] if part == 1 else groups + b"=" * (-part % 4)
-            said.append(f"\n{_text_of(binascii.a2b_base64(groups))}{end}")
+            if found := _text_of(binascii.a2b_base64(groups)):
+                said.append(f"\n{found}{end}")
     return plain("".join(said))

@@ -33,7 +33,8 @@ _WHOSE: Final[dict[str, Role]] = {
     "system": "system",
 }  # fmt: skip
 _COLON_APART: Final = re.compile(rb'"[ \t\r\n]+:')
-_NO_TEXT: Final = ("data:image/", "data:audio/", "data:video/", "data:application/pdf")
+_MEDIA: Final = ("image/", "audio/", "video/", "application/pdf")
+_NO_TEXT: Final = tuple(f"data:{kind}" for kind in _MEDIA)
 
 
 def said_in(body: dict[str, Any]) -> Iterator[Said]:
@@ -71,6 +72,12 @@ def joined(value: object) -> str:
     return "\n".join(_leaves(value))
 
 
+def _is_media(value: dict[str, Any]) -> bool:
+    """Whether this is a picture or the like, in base64 and labelled as such."""
+    kind = value.get("media_type")
+    return isinstance(kind, str) and kind.startswith(_MEDIA)
+
+
 def _leaves(value: object) -> Iterator[str]:
     todo: list[object] = [value]
     while todo:
@@ -81,7 +88,7 @@ def _leaves(value: object) -> Iterator[str]:
         elif isinstance(here, list):
             todo.extend(reversed(here))
         elif isinstance(here, dict):
-            if here.get("type") == "input_audio":
+            if here.get("type") == "input_audio" or _is_media(here):
                 continue
             todo.extend(
                 v for k, v in reversed(here.items()) if not (k in STRUCTURE and isinstance(v, str))

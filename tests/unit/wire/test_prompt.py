@@ -38,6 +38,10 @@ def said(body):
             {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
             {"type": "file", "file": {"file_data": "data:text/plain;base64,aGVsbG8="}}]}]},
          [("user", "data:text/plain;base64,aGVsbG8=")]),
+        ({"messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}]}]},
+         [("user", "text/plain\na")]),
         ({"messages": "odd", "input": {"role": "x"}}, [("other", "odd")]),
     ],
 )  # fmt: skip
