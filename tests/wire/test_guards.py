@@ -664,3 +664,22 @@ async def test_an_answer_that_is_no_text_is_refused_unless_it_is_sound_or_pictur
 
     assert (sound.status, sound.body) == (200, b"ab")
     assert_refused(archive, 400, "content_policy_violation")
+
+
+async def test_guards_come_with_a_reload_and_go_with_the_next(tmp_path):
+    async with (
+        Scripted([answer_of("Hi")]) as upstream,
+        Judge({"flagged": True}) as judge,
+        program(tmp_path, upstream.port, **guarded(INJECTION)) as running,
+    ):
+        path = tmp_path / "sidestream.yaml"
+        with_search = path.read_text()
+        asked = with_search.replace(INJECTION, http_guard(judge)).replace("[inject]", "[asked]")
+        seen = []
+        for text in (with_search, asked, with_search.replace("guards: [inject]", "")):
+            path.write_text(text)
+            assert await running.worker.reloader.reload() == []
+            answer = await ask(running.port, request(body=ATTACK))
+            seen.append(answer.status if answer.status == 200 else answer.error["message"])
+
+    assert seen == ["blocked by guard 'inject': override", "blocked by guard 'asked': flagged", 200]
