@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from proxy.config import schema
 from proxy.config.schema import Settings
-from proxy.config.schema.content import CATEGORIES, Rule
+from proxy.config.schema.content import CATEGORIES
 from proxy.judges.panel import Client, Panel, Seat
 from proxy.rules.conformity import Conformity
 from proxy.rules.globs import GlobSet
 from proxy.rules.guards import Guard
-from proxy.rules.patterns import Finder, Pattern, literally, load_pack
+from proxy.rules.patterns import Finder, Pattern, load_pack
 from proxy.rules.toolbox import Toolbox
 from proxy.upstream.fleet import Spec, tls_context
 from proxy.wire.judging import PATHS, Form, Kind
@@ -49,7 +49,7 @@ def _guard(name: str, guard: schema.Guard, packs: Mapping[str, tuple[Pattern, ..
     finder = conformity = None
     if guard.kind == "patterns":
         patterns = [p for pack in guard.pack for p in packs[pack]]
-        patterns += [Pattern(rule.name, _source(rule)) for rule in guard.patterns]
+        patterns += [Pattern(rule.name, rule.source) for rule in guard.patterns]
         chosen = [p for p in patterns if not guard.categories or p.category in guard.categories]
         finder = Finder(chosen)
     elif guard.kind == "schema" and guard.schema is not None:
@@ -69,10 +69,6 @@ def _guard(name: str, guard: schema.Guard, packs: Mapping[str, tuple[Pattern, ..
         remember_s=guard.remember,
         window=guard.window,
     )
-
-
-def _source(rule: Rule) -> str:
-    return rule.pattern or literally(rule.terms)
 
 
 def panel_of(

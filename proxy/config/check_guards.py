@@ -100,9 +100,8 @@ def _patterns(guard: Guard) -> Found:
     options.dot_nl = True
     options.log_errors = False
     for rule in guard.patterns:
-        source = rule.pattern or "|".join(re2.escape(term) for term in rule.terms)
         try:
-            pattern = re2.compile(source, options=options)
+            pattern = re2.compile(rule.source, options=options)
         except re2.error as exc:
             said = exc.args[0] if exc.args else ""
             why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)

@@ -9,7 +9,7 @@ they run out of memory, where a search merely becomes slower.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,16 +72,6 @@ def compiled(source: str) -> Any:
         reason = exc.args[0] if exc.args else "it is not a pattern"
         said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         raise BadPattern(said) from exc
-
-
-def literally(terms: Iterable[str]) -> str:
-    """A pattern for words as they are, wherever they stand on their own."""
-    parts = []
-    for term in terms:
-        begin = r"\b" if term[:1].isascii() and term[:1].isalnum() else ""
-        end = r"\b" if term[-1:].isascii() and term[-1:].isalnum() else ""
-        parts.append(f"{begin}{re2.escape(term)}{end}")
-    return "|".join(parts)
 
 
 def load_pack(text: str) -> tuple[Pattern, ...]:

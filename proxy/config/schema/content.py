@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+import re2
+
 from proxy.config.schema.record import Record, setting
 from proxy.config.units import Comparison, Count, Duration, JsonText, Secret, Size
 
@@ -41,6 +43,17 @@ class Rule(Record):
         """Exactly one of the two forms."""
         if bool(self.pattern) == bool(self.terms):
             raise ValueError("give pattern or terms")
+
+    @property
+    def source(self) -> str:
+        """The pattern, or one for the words wherever they stand on their own."""
+        return self.pattern or "|".join(map(_word, self.terms))
+
+
+def _word(term: str) -> str:
+    begin = r"\b" if term[:1].isascii() and term[:1].isalnum() else ""
+    end = r"\b" if term[-1:].isascii() and term[-1:].isalnum() else ""
+    return f"{begin}{re2.escape(term)}{end}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
