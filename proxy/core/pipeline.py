@@ -155,7 +155,13 @@ class Pipeline:
             elif reply.head.is_stream:
                 client.start(x, reply.head)
                 chain = _Chain(halves, client)
-                await reply.pump(chain.through(self._framer()), chain.drain)
+                try:
+                    await reply.pump(chain.through(self._framer()), chain.drain)
+                except ProxyError as exc:
+                    # What halves hold is still the upstream's; an error event follows it.
+                    if exc.fault == "upstream":
+                        await chain.flush()
+                    raise
                 await chain.flush()
             else:
                 await self._whole(x, reply, halves, client)

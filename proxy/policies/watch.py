@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final
 
+from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
@@ -89,6 +90,7 @@ class _Watch(StreamHalf):
         self._judged = Judged([g for g in guards if g.asks], jury, x.id, grows=grows)
         self._held: list[Frame] = []
         self._is_over = False
+        self._is_blocked = False
 
     def feed(self, frame: Frame, send: Send) -> None:
         """Search the frame's texts; hold it if it may yet be blocked."""
@@ -119,22 +121,31 @@ class _Watch(StreamHalf):
     @property
     def is_waiting(self) -> bool:
         """Whether a judge has something to say."""
-        return self._judged.is_due
+        return self._judged.is_due and not self._is_blocked
 
     async def settle(self, send: Send) -> None:
         """Hear the judges, then let go of what they have seen."""
         for guard, verdict in await self._judged.hear():
-            _weigh(self._x, guard, verdict, self._count)
+            self._weigh(guard, verdict)
         self._release(send)
 
     def _release(self, send: Send) -> None:
-        if self._judged.holds or not (self._grows or self._is_over):
+        if self._is_blocked or self._judged.holds or not (self._grows or self._is_over):
             return
         if any(window.is_suspicious for window in self._windows.values()):
             return
         held, self._held = self._held, []
         for frame in held:
             send(frame)
+
+    def _weigh(self, guard: Guard, verdict: Verdict) -> None:
+        try:
+            _weigh(self._x, guard, verdict, self._count)
+        except ProxyError:
+            # Whatever happens now, nothing more of this answer is sent.
+            self._is_blocked = True
+            self._held.clear()
+            raise
 
     def _search(self, piece: Piece) -> None:
         for guard in tuple(self._searching):
@@ -155,11 +166,11 @@ class _Watch(StreamHalf):
         for name, key in tuple(self._windows):
             if name == guard.name:
                 del self._windows[name, key]
-        _weigh(self._x, guard, Verdict(category), self._count)
+        self._weigh(guard, Verdict(category))
 
     def _end(self) -> None:
         """The texts are over: the last verdicts."""
-        if self._is_over:
+        if self._is_over or self._is_blocked:
             return
         self._is_over = True
         guards = {guard.name: guard for guard in self._searching}
@@ -167,9 +178,9 @@ class _Watch(StreamHalf):
             if name in guards and (category := window.finish()):
                 self._found(guards.pop(name), category)
         for guard in guards.values():
-            _weigh(self._x, guard, PASS, self._count)
+            self._weigh(guard, PASS)
         for guard in self._schemas:
-            _weigh(self._x, guard, self._conforms(guard), self._count)
+            self._weigh(guard, self._conforms(guard))
         self._judged.end(self._count)
 
     def _conforms(self, guard: Guard) -> Verdict:

@@ -278,6 +278,21 @@ async def test_a_stream_that_breaks_off_is_told_so_and_keeps_nothing_back(tmp_pa
     assert "upstream_truncated" in answer.events[-1]
 
 
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [("drop table", "upstream_truncated"), ("drop table x", "content_policy_violation")],
+)
+async def test_what_is_held_when_a_stream_breaks_off_is_judged_and_sent(tmp_path, last, code):
+    async with (
+        Scripted([stream_of("one ", last, end=())]) as upstream,
+        program(tmp_path, upstream.port, **guarded(BANNED, "shape: {kind: schema}")) as running,
+    ):
+        answer = await ask(running.port, request(body=STREAM))
+
+    assert said_in(answer) == ("one drop table" if code == "upstream_truncated" else "one ")
+    assert code in answer.events[-1]
+
+
 async def test_errors_of_the_upstream_pass_unjudged(tmp_path):
     error = json_answer({"error": {"message": BAD_TEXT}}, status=418)
     async with (
