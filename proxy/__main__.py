@@ -1,4 +1,4 @@
-"""The command: ``sidestream serve | check | schema | keys | mock``."""
+"""The command: ``sidestream serve | check | usage | schema | keys | mock``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ import orjson
 import uvloop
 
 from proxy import __version__
+from proxy.accounts import store_problems
 from proxy.app import has_price
 from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
+from proxy.identity.keys import BadKeys
+from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
 from proxy.upstream.fleet import UnusableTls
+from proxy.usage import NoLedger, add_usage, usage_of
 from proxy.workers import Supervisor, worker_command
 
 log = logging.getLogger("sidestream")
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
-    except (CannotListen, UnusableTls) as exc:
+    except (BadKeys, CannotListen, UnusableTls) as exc:
         print(f"sidestream: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--with-mock", action="store_true",
                        help="start the bundled mock upstream and send requests to it")  # fmt: skip
     serve.add_argument("--worker-admin", type=Address.parse, help=argparse.SUPPRESS)
+    usage = add_usage(commands)
+    usage.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
+                       help="YAML that names the ledger (also SIDESTREAM_CONFIG)")  # fmt: skip
+    usage.set_defaults(run=_usage)
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration")
     schema.add_argument("--reference", action="store_true", help="print the manual instead")
     schema.set_defaults(run=_schema)
@@ -115,12 +123,21 @@ def _serve(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
-    loaded = load(options.config, environment, has_price())
+    loaded = _read(options.config, environment)
     missing = unavailable(loaded.settings)
     if missing and not options.allow_unavailable:
         raise ConfigError(missing)
     for problem in (*loaded.notes, *missing):
         log.warning("%s", problem)
+    return loaded
+
+
+def _read(config: Path | None, environment: Mapping[str, str]) -> Loaded:
+    """A configuration that can be built, not only read."""
+    loaded = load(config, environment, has_price())
+    if problems := store_problems(loaded.settings):
+        raise ConfigError(problems)
+    allowance_table(loaded.settings)
     return loaded
 
 
@@ -166,7 +183,7 @@ def _supervise(loaded: Loaded, given: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, given: list[str]) -> int:
-    loaded = load(options.config, os.environ, has_price())
+    loaded = _read(options.config, os.environ)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
     missing = unavailable(loaded.settings)
@@ -177,6 +194,18 @@ def _check(options: argparse.Namespace, given: list[str]) -> int:
         print(f"{name}: good, but `serve` needs --allow-unavailable for the warnings above")
     else:
         print(f"{name}: good")
+    return 0
+
+
+def _usage(options: argparse.Namespace, given: list[str]) -> int:
+    settings = None
+    if options.file is None:
+        settings = load(options.config, os.environ, has_price()).settings
+    try:
+        sys.stdout.write(usage_of(options, settings))
+    except (NoLedger, ValueError) as exc:
+        print(f"sidestream: {exc}", file=sys.stderr)
+        return 1
     return 0
 
 

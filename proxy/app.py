@@ -9,38 +9,50 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
-from proxy.compile_guards import guards_of, panel_of, shipped_packs, toolboxes_of
+from proxy.accounts import Accounts
+from proxy.compile import (
+    callers_of,
+    catalog_of,
+    issuer_of,
+    prices_of,
+    route_table,
+    scopes_of,
+    specs_of,
+)
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
-from proxy.core.ports import Clock, Verdict
+from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
-from proxy.judges.panel import Client
+from proxy.guarding import Guarding
+from proxy.identity.fetched import Keyring
+from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.queues import Queues
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
 from proxy.policies.guard import GuardPolicy
+from proxy.policies.measure import MeasurePolicy
 from proxy.policies.parse import ParsePolicy
+from proxy.policies.quota import Means, QuotaPolicy
 from proxy.policies.record import RecordPolicy
-from proxy.policies.route import RoutePolicy
+from proxy.policies.route import RoutePolicy, replanner
+from proxy.policies.switch import SwitchPolicy
 from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
-from proxy.rules.guards import Guard
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
-from proxy.rules.verdicts import Verdicts
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
+from proxy.upstream.tokenize import ExactCount
 from proxy.wire.sse import Framer
 
 CREATED: Final = 1_767_225_600
@@ -55,15 +67,10 @@ def has_price() -> Callable[[str], bool]:
     return lambda model: table.find(model) is not None
 
 
-async def _rest() -> None:
-    """Let others have a turn."""
-    await asyncio.sleep(0)
-
-
 class App:
     """Builds generations, and holds what they share."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it composes
         self,
         *,
         loop: asyncio.AbstractEventLoop,
@@ -72,73 +79,83 @@ class App:
         room: Room,
         log: RequestLog | None,
         is_draining: Callable[[], bool],
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._clock = clock
         self._metrics = metrics
         self._room = room
         self._log = log
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
-        self._fleet = Fleet(loop, clock.now)
+        self._keyring = Keyring(clock, metrics.add)
+        queues = Queues(lambda: self._fleet.gates())  # noqa: PLW0108 - it comes next
+        metrics.include(queues.collect)
+        self._fleet = Fleet(loop, clock.now, queues)
         self._shipped = load_prices(PRICES.read_bytes())
-        self._packs = shipped_packs()
-        self._judges = Client()
-        self._verdicts = Verdicts(secrets.token_bytes(32), clock.now)
+        self._guarding = Guarding(clock, metrics)
 
     def generation(self, settings: Settings) -> Generation:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
+        prices = PriceTable(self._shipped, prices_of(settings))
+        price = _pricing(prices)
         specs = specs_of(settings)
-        asking, watching = guards_of(settings, self._packs)
-        panel = panel_of(settings, specs, self._judges, self._clock.now)
+        upstreams = self._fleet.upstreams(specs)
         forward = Forwarder(
-            self._fleet.upstreams(specs),
-            self._price(settings),
-            self._clock,
-            self._chance,
-            max_body=settings.process.max_body,
+            upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
+        scopes = scopes_of(settings)
+        allowances = allowance_table(settings)
+        accounts, guarding = self._accounts, self._guarding
+        guards = guarding.made(settings, specs)
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
-            AuthenticatePolicy(*callers_of(settings), self._clock),
+            AuthenticatePolicy(
+                *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
+            ),
             # Only of a caller that is known is a body read.
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
-            RoutePolicy(table, scopes_of(settings)),
+            RoutePolicy(table, scopes),
+            # Both of a tenant and of a route, so after both are known.
+            SwitchPolicy(accounts.switches),
             # Only what a tenant may use is worth judging.
-            ToolsPolicy(toolboxes_of(settings)),
+            ToolsPolicy(guards.toolboxes),
             # Behind whatever changes texts: judges see what the upstream will.
-            GuardPolicy(asking, panel, self._verdicts, self._judged, _rest),
-            # Last in, so first out: an answer is judged as the upstream gave it.
-            WatchPolicy(watching, panel, self._judged),
+            GuardPolicy(
+                guards.requests, guards.panel, guarding.verdicts, guarding.count, guarding.rest
+            ),
+            WatchPolicy(guards.answers, guards.panel, guarding.count),
+            # What it will cost depends on the target.
+            MeasurePolicy(
+                allowances, accounts.estimator, prices.find, ExactCount(upstreams, self._clock.now)
+            ),
+            # Last, so that nothing is reserved for what another stage refuses.
+            QuotaPolicy(
+                allowances,
+                Means(
+                    ledger=accounts.ledger,
+                    alerts=accounts.alerts,
+                    clock=self._clock,
+                    find_price=prices.find,
+                    price=price,
+                    replan=replanner(table, scopes),
+                    refused=accounts.refused,
+                ),
+            ),
         )
         pipeline = Pipeline(stages, forward, Framer)
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
-    def _judged(self, guard: Guard, verdict: Verdict) -> None:
-        self._metrics.tally(
-            "sidestream_guard_verdicts", "Verdicts of guards",
-            guard=guard.name, action=guard.action, verdict=verdict.word,
-        )  # fmt: skip
-
-    def _price(self, settings: Settings) -> Callable[[Exchange], None]:
-        prices = PriceTable(self._shipped, prices_of(settings))
-
-        def price(x: Exchange) -> None:
-            if x.usage is None:
-                return
-            named = x.target.model if x.target is not None and x.target.model else x.model
-            found = prices.find(named)
-            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
-
-        return price
-
     def sweep(self) -> None:
-        """Enforce deadlines; called a few times a second."""
+        """Enforce deadlines, write and fetch what is due; called a few times a second."""
         self._fleet.sweep(self._clock.now())
+        self._accounts.sweep()
+        self._keyring.sweep()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""
@@ -146,6 +163,8 @@ class App:
             "in_flight": self._room.in_flight,
             "draining": self._is_draining(),
             "upstreams": self._fleet.status(),
+            **self._accounts.status(),
+            "queues": self._fleet.gates(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:
@@ -169,7 +188,19 @@ class App:
     def close(self) -> None:
         """Let go of idle connections."""
         self._fleet.close()
+        self._keyring.close()
 
     async def leave(self) -> None:
-        """Let go of judges, and of what nobody waits for."""
-        await self._judges.close()
+        """Let go of what takes a moment to close."""
+        await self._guarding.close()
+
+
+def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:
+    """What sets an exchange's cost from its usage."""
+
+    def price(x: Exchange) -> None:
+        if x.usage is not None:
+            found = prices.find(x.billed)
+            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
+
+    return price

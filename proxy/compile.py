@@ -6,25 +6,35 @@ they take is made here, once for each configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from proxy.config import schema
 from proxy.config.schema import Settings
-from proxy.core.exchange import Exchange
 from proxy.core.plan import Retry, Target
-from proxy.policies.authenticate import Caller, Key
+from proxy.core.ports import Clock
+from proxy.identity.claims import Expected
+from proxy.identity.fetched import Keyring
+from proxy.identity.tokens import SignedTokens
+from proxy.policies.authenticate import Caller, Issuer, Key, PathJudge
 from proxy.policies.route import Scope
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
 from proxy.rules.prices import Price
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
+from proxy.upstream.gate import Adapts, Bounds
 from proxy.upstream.providers import PROVIDERS
 from proxy.wire.endpoints import path_filter
 
 ANONYMOUS = "anonymous"
 """The tenant where the configuration names none."""
+
+PRIORITIES = ("interactive", "batch", "internal")
+"""In the order in which they are served."""
+
+SELF_HOSTED = frozenset({"vllm", "ollama", "generic"})
+"""Kinds that queue when they are full, where hosted providers answer 429."""
 
 
 def route_table(settings: Settings) -> RouteTable:
@@ -64,7 +74,13 @@ def _target(target: schema.Target) -> Target:
 def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], str | None]:
     """Tenants, their keys, and which of them is anonymous."""
     callers = {
-        name: Caller(name, _path_judge(tenant.paths), tenant.tags)
+        name: Caller(
+            name,
+            _path_judge(tenant.paths),
+            tenant.tags,
+            PRIORITIES.index(tenant.priority),
+            tenant.weight,
+        )
         for name, tenant in settings.tenants.items()
     }
     anonymous = next((n for n, t in settings.tenants.items() if t.anonymous), None)
@@ -72,7 +88,7 @@ def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], 
         callers[ANONYMOUS] = Caller(ANONYMOUS, _path_judge(()))
         anonymous = ANONYMOUS
     keys = tuple(
-        Key(name, key.digest, key.name, key.expires)
+        Key(name, key.digest, key.shown, key.expires)
         for name, tenant in settings.tenants.items()
         for key in tenant.keys
         if key.digest
@@ -80,9 +96,30 @@ def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], 
     return callers, keys, anonymous
 
 
-def _path_judge(paths: tuple[str, ...]) -> Callable[[Exchange], bool]:
-    if not paths:
-        return lambda x: not x.endpoint.opt_in
+def issuer_of(settings: Settings, keyring: Keyring, clock: Clock) -> Issuer | None:
+    """Who names tenants by tokens, if anybody does."""
+    jwt = settings.jwt
+    if jwt is None:
+        keyring.close()
+        return None
+    expected = Expected(
+        issuer=jwt.issuer,
+        tenant_claim=jwt.tenant_claim,
+        tenants=frozenset(settings.tenants),
+        audience=jwt.audience,
+        leeway=jwt.leeway,
+        scopes=frozenset(jwt.scopes),
+    )
+    source = keyring.source(jwt.jwks.file.reveal(), jwt.jwks.url)
+    opens = {scope: _opens(paths) for scope, paths in jwt.scopes.items()}
+    return Issuer(SignedTokens(expected, source, clock), opens)
+
+
+def _path_judge(paths: tuple[str, ...]) -> PathJudge:
+    return _opens(paths) if paths else lambda x: not x.endpoint.opt_in
+
+
+def _opens(paths: tuple[str, ...]) -> PathJudge:
     pattern = path_filter(paths)
     return lambda x: pattern.fullmatch(x.path) is not None
 
@@ -112,7 +149,26 @@ def catalog_of(settings: Settings, table: RouteTable) -> dict[str, tuple[str, ..
 def specs_of(settings: Settings) -> dict[str, Spec]:
     """Upstreams in plain values."""
     longest = settings.process.max_stream_duration
-    return {name: _spec(name, upstream, longest) for name, upstream in settings.upstreams.items()}
+    return {
+        name: replace(
+            _spec(name, upstream, longest), bounds=_bounds(upstream, max(1, settings.workers))
+        )
+        for name, upstream in settings.upstreams.items()
+    }
+
+
+def _bounds(upstream: schema.Upstream, workers: int) -> Bounds | None:
+    """One worker's part of what an upstream is given at once."""
+    given = upstream.concurrency
+    if given is None:
+        return None
+    way: Adapts = "gradient" if upstream.kind in SELF_HOSTED else "aimd"
+    return Bounds(
+        max=max(1, given.max // workers),
+        queue=-(-given.queue // workers),
+        queue_s=given.queue_timeout,
+        adapts=way if given.adaptive else "",
+    )
 
 
 def _spec(name: str, upstream: schema.Upstream, longest: float) -> Spec:
@@ -154,6 +210,7 @@ def prices_of(settings: Settings) -> dict[str, Price]:
             cached=price.cached,
             audio_in=price.audio_input,
             audio_out=price.audio_output,
+            tiers={tier: round(factor * 1000) for tier, factor in price.tiers.items()},
         )
         for glob, price in settings.prices.items()
     }

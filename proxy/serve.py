@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,10 +20,13 @@ from typing import Final
 
 from aiohttp import web
 
+from proxy.accounts import Accounts
 from proxy.app import App
 from proxy.config.load import Loaded
 from proxy.config.schema import Address
+from proxy.control import Steering
 from proxy.edge.admin import Admin
+from proxy.edge.api import Api
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
@@ -81,6 +85,7 @@ class Worker:
         self._is_leaving = False
         self._is_forced = asyncio.Event()
         self._stopping = asyncio.Event()
+        self.accounts = Accounts(settings, clock, self.metrics, random.Random().random)  # noqa: S311 - jitter
         self.app = App(
             loop=loop,
             clock=clock,
@@ -88,6 +93,7 @@ class Worker:
             room=self.room,
             log=self.lines,
             is_draining=lambda: self._is_leaving,
+            accounts=self.accounts,
         )
         self.plane = DataPlane(self.app.generation(settings), find, clock)
         process = settings.process
@@ -100,12 +106,16 @@ class Worker:
             idle_s=process.idle_timeout,
         )
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
+        token = settings.admin.token.reveal() if settings.admin.token else ""
+        self._steering = Steering(self.accounts, settings)
+        self._api = Api(self._steering, token)
         self._admin = Admin(
             self.metrics,
             self.app.status,
             lambda: self._is_ready,
             self.reloader.reload,
-            settings.admin.token.reveal() if settings.admin.token else "",
+            token,
+            self._api.add_to,
         )
         self._timer: asyncio.TimerHandle | None = None
         self.port = settings.listen.port
@@ -116,11 +126,14 @@ class Worker:
 
     def _swap(self, loaded: Loaded) -> None:
         """Put a new configuration in force for requests that come from now on."""
-        self.plane.current = self.app.generation(loaded.settings)
+        generation = self.app.generation(loaded.settings)
+        self.accounts.configure(loaded.settings)
+        self._steering.configure(loaded.settings)
+        self.plane.current = generation
         self.room.limit = loaded.settings.process.max_in_flight
         self.clients.max_connections = loaded.settings.process.max_connections
         token = loaded.settings.admin.token
-        self._admin.token = token.reveal() if token else ""
+        self._admin.token = self._api.token = token.reveal() if token else ""
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until a signal says to leave, then leave in order."""
@@ -136,6 +149,7 @@ class Worker:
                 self.port = server.sockets[0].getsockname()[1]
             if not self._place.admin.path:
                 self.admin_port = runner.addresses[0][1]
+            self.accounts.start()
             self._tick()
             self._on_signals()
             # What is here now stays: no collection need look at it again, and
@@ -158,6 +172,7 @@ class Worker:
             await self.clients.shutdown(0.1)
             self.app.close()
             await self.app.leave()
+            await self.accounts.close()
             await runner.cleanup()
             if self.lines is not None:
                 self.lines.close()

@@ -105,19 +105,23 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_post("/api/reload", self._reload)
+        app.router.add_route("*", "/api/{rest:.*}", self._api)
         return app
 
     async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
         """Every worker's status and body; 503 for one that does not answer."""
         headers = {"authorization": request.headers.get("authorization", "")}
+        body = await request.read()
 
         async def one(place: Path) -> tuple[int, bytes]:
             connector = aiohttp.UnixConnector(str(place))
-            limit = aiohttp.ClientTimeout(total=2)
+            limit = aiohttp.ClientTimeout(total=10 if path.startswith("/api/") else 2)
             try:
                 async with (
                     aiohttp.ClientSession(connector=connector, timeout=limit) as session,
-                    session.request(method, f"http://worker{path}", headers=headers) as answer,
+                    session.request(
+                        method, f"http://worker{path}", headers=headers, data=body
+                    ) as answer,
                 ):
                     return answer.status, await answer.read()
             except (OSError, aiohttp.ClientError, TimeoutError):
@@ -143,6 +147,13 @@ class Supervisor:
 
     async def _reload(self, request: web.Request) -> web.Response:
         return await self._each("POST", "/api/reload", request)
+
+    async def _api(self, request: web.Request) -> web.Response:
+        """Everything else goes to all of them, and the first good answer is the answer."""
+        answers = await self._ask(request.method, request.path_qs, request)
+        status, body = min(answers)
+        kind = "application/json" if body[:1] in b"{[" else "text/csv"
+        return web.Response(status=status, body=body, content_type=kind)
 
     async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
         # The workers see a unix socket, so who asks is judged here.

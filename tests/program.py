@@ -31,7 +31,7 @@ routes:
 tenants:
   acme: {{keys: [{{sha256: {digest}, name: one}}]{tenant}}}
 {tenants}
-log: {{requests: "off"}}
+log: {{{usage}requests: "off"}}
 {more}
 """
 
@@ -58,6 +58,7 @@ class Program:
             "in_flight": self.worker.room.in_flight,
             "busy": sum(p.in_flight for p in pools),
             "opening": sum(p._opening for p in pools),
+            "slots": sum(g.in_flight + g.waiting for g in self.worker.app._fleet._gates.values()),
         }
 
     async def settled(self):
@@ -74,7 +75,7 @@ async def program(tmp_path, port, *, env=None, **parts):
     """The program with one upstream on ``port``."""
     values = {
         "process": "{}", "kind": "generic", "first": "700ms", "idle": "700ms", "upstreams": "",
-        "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "",
+        "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "", "usage": "",
     } | parts  # fmt: skip
     path = tmp_path / "sidestream.yaml"
     path.write_text(CONFIG.format(port=port, digest=DIGEST, **values))

@@ -15,11 +15,12 @@ MAY_IMPORT = {
     "observe": {"core", "observe"},
     "policies": {"core", "wire", "rules", "observe", "config.schema"},
     "stores": {"core", "rules", "stores"},
-    "upstream": {"core", "wire", "rules", "upstream"},
+    "identity": {"core", "identity"},
     "judges": {"core", "wire", "judges"},
+    "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},
 }
-IO_FLOORS = {"stores", "upstream", "judges", "edge"}
+IO_FLOORS = {"stores", "identity", "judges", "upstream", "edge"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}
@@ -122,4 +123,4 @@ def test_few_modules_know_of_the_event_loop():
         )
     ]
 
-    assert len(names) <= 20, names
+    assert len(names) <= len(files) / 4, names

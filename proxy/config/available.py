@@ -13,8 +13,8 @@ from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
 ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "redaction")
-UPSTREAM = ("breaker", "pace", "health", "concurrency", "resume")
-TENANT = ("limits", "redaction", "priority", "weight")
+UPSTREAM = ("breaker", "pace", "health", "resume")
+TENANT = ("redaction",)
 
 
 def unavailable(settings: Settings) -> list[Problem]:
@@ -35,14 +35,9 @@ def _found(s: Settings) -> Iterator[Problem]:
                 yield _not_yet(upstream, "balance")
     for tenant in s.tenants.values():
         yield from _given(tenant, TENANT)
-    yield from _given(s, ("jwt",))
-    yield from _given(s.log, ("usage",))
     if s.log.capture.is_on:
         yield _not_yet(s.log, "capture")
     yield from _given(s.telemetry, ("otlp",))
-    yield from _given(s.alerts, ("webhook",))
-    if not s.store.is_memory:
-        yield _not_yet(s.store, "url", "a store other than memory://")
 
 
 def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
@@ -52,7 +47,7 @@ def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
             yield _not_yet(record, name)
 
 
-def _not_yet(record: Record, name: str, what: str = "") -> Problem:
+def _not_yet(record: Record, name: str) -> Problem:
     return Problem(
-        record.place, f"{record.where}.{name}", f"{what or name} is not available in this version"
+        record.place, f"{record.where}.{name}", f"{name} is not available in this version"
     )

@@ -225,7 +225,7 @@ class _Binder:
                 return self.note(node, path, message)
             # A key that is mounted later is refused until it is there.
             place = place_of(node, self.file)
-            self.notes.append(Problem(place, path, f"{message} yet; the key is not accepted"))
+            self.notes.append(Problem(place, path, f"{message} yet; no key of it is accepted"))
             return FileSecret("")
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)

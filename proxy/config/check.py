@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from proxy.config.check_guards import guard_problems
+from proxy.config.money import money
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
 
@@ -20,20 +21,11 @@ def check(
     """Problems, and notes on what is odd but allowed."""
     problems = [
         problem
-        for rule in (
-            _names,
-            _route_names,
-            _targets,
-            _keys,
-            _anonymous,
-            _store,
-            _regions,
-            _caches,
-            guard_problems,
-        )
+        for rule in (_names, _route_names, _targets, _keys, _anonymous, _store, _regions, _caches)
         for problem in rule(settings)
     ]
-    problems += _prices(settings, has_price)
+    problems += money(settings, has_price)
+    problems += guard_problems(settings)
     return problems, list(_unreachable(settings))
 
 
@@ -80,7 +72,8 @@ def _uses(s: Settings) -> Iterator[_Use]:
         for i, guard in enumerate(route.guards):
             yield _Use(route, f".guards[{i}]", guard, s.guards, "guard")
     for tenant in s.tenants.values():
-        yield _Use(tenant, ".limits", tenant.limits, s.limits, "limits")
+        for where, name in tenant.limits_in_use():
+            yield _Use(tenant, where, name, s.limits, "limits")
         yield _Use(tenant, ".redaction", tenant.redaction, s.redaction, "redaction")
     for guard_ in s.guards.values():
         yield _Use(guard_, ".upstream", guard_.upstream, s.upstreams, "upstream")
@@ -137,6 +130,8 @@ def _keys(s: Settings) -> Found:
 
 
 def _anonymous(s: Settings) -> Found:
+    if s.jwt is not None and not s.tenants:
+        yield _at(s.jwt, "", "tokens name tenants, and there are none")
     anonymous = [(name, t) for name, t in s.tenants.items() if t.anonymous]
     for name, tenant in anonymous[1:]:
         yield _at(
@@ -152,7 +147,7 @@ def _anonymous(s: Settings) -> Found:
 
 
 def _store(s: Settings) -> Found:
-    counts = any(t.limits for t in s.tenants.values()) or any(r.cache for r in s.routes)
+    counts = any(t.limits_in_use() for t in s.tenants.values()) or any(r.cache for r in s.routes)
     if s.workers > 1 and s.store.is_memory and counts:
         # Without either there is nothing that workers would have to share.
         yield _at(
@@ -197,26 +192,6 @@ def _caches(s: Settings) -> Found:
             yield _at(
                 route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
             )
-
-
-def _prices(s: Settings, has_price: Callable[[str], bool]) -> Found:
-    """A budget in dollars over a model of unknown price would never be spent."""
-    priced = {
-        name
-        for name, limits in s.limits.items()
-        if limits.budgets or limits.max_cost_per_request is not None
-    }
-    if not any(tenant.limits in priced for tenant in s.tenants.values()):
-        return
-    for route in s.routes:
-        for target in _all_targets(route):
-            model = target.model
-            if model and not has_price(model) and not _is_priced(s, model):
-                yield _at(target, ".model", f"{model!r} has no price, but there are budgets in USD")
-
-
-def _is_priced(s: Settings, model: str) -> bool:
-    return any(fnmatchcase(model, pattern) for pattern in s.prices)
 
 
 def _unreachable(s: Settings) -> Found:

@@ -75,14 +75,21 @@ class RequestTimeout(BadRequest):
 
 
 class Unauthenticated(BadRequest):
-    """No key, or a key that names no tenant, or one that has expired."""
+    """No key, or a key or token that names no tenant, or one that has expired."""
 
     status = 401
     code = "invalid_api_key"
 
 
+class IdentityUnavailable(ProxyError):
+    """No key of the identity provider is at hand to check a token with."""
+
+    status = 503
+    code = "identity_unavailable"
+
+
 class PathNotAllowed(BadRequest):
-    """The tenant may not use this path."""
+    """The tenant may not use this path, or no scope of its token opens it."""
 
     status = 403
     type = "permission_error"
@@ -130,6 +137,63 @@ class MethodNotAllowed(BadRequest):
 
     status = 405
     code = "method_not_allowed"
+
+
+class PromptTooLong(BadRequest):
+    """The prompt is over ``max_input_tokens``."""
+
+    code = "context_length_exceeded"
+
+
+class RequestTooDear(BadRequest):
+    """The request could cost more than ``max_cost_per_request``."""
+
+    code = "max_cost_exceeded"
+
+
+class PriceUnknown(BadRequest):
+    """There is a budget in money, and nobody knows what this model costs."""
+
+    status = 403
+    type = "permission_error"
+    code = "model_price_unknown"
+
+
+class Disabled(BadRequest):
+    """The tenant or the route was switched off by an operator."""
+
+    status = 403
+    type = "permission_error"
+    code = "disabled"
+
+
+class RateLimited(BadRequest):
+    """Over a limit that time gives back."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+
+
+class TokensLimited(RateLimited):
+    """Over a limit of tokens that time gives back."""
+
+    type = "tokens"
+
+
+class BudgetSpent(BadRequest):
+    """Over a budget of money; the next window is too far away to wait for."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class LimitsDown(ProxyError):
+    """A limit cannot be checked just now, and must not be passed unchecked."""
+
+    status = 503
+    code = "limits_unavailable"
 
 
 class Overloaded(ProxyError):

@@ -19,7 +19,8 @@ class Usage:
 
     ``cached`` is the part of ``prompt`` that the upstream read from its own
     cache, ``reasoning`` the part of ``completion`` that was not shown;
-    ``audio_in`` and ``audio_out`` are the parts that were sound.
+    ``audio_in`` and ``audio_out`` are the parts that were sound.  ``tier`` is
+    the service tier that the upstream says it served (``flex``, ``priority``).
     """
 
     prompt: int = 0
@@ -29,6 +30,7 @@ class Usage:
     audio_in: int = 0
     audio_out: int = 0
     estimated: bool = False
+    tier: str = ""
 
     @property
     def total(self) -> int:
@@ -89,23 +91,30 @@ class Exchange:
     tenant: str = _later("")  # authenticate
     key_name: str = _later("")  # authenticate; never the key
     tags: Mapping[str, str] = field(default_factory=dict, init=False)  # authenticate
-    raw: bytes | None = _later(
-        None
-    )  # parse; the client's own bytes; guards and tools if they are ambiguous
+    subject: str = _later("")  # authenticate; whom a token speaks for
+    priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
+    weight: int = _later(1)  # authenticate; share of a contended upstream
+    raw: bytes | None = _later(None)  # parse; the client's own bytes (guards: see architecture)
     body: dict[str, Any] | None = _later(
         None
     )  # parse; a stage that changes it replaces it by a copy
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
-    plan: Plan | None = _later(None)  # route
+    plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
+    estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
+    measured: float = _later(0.0)  # measure; tokens of the prompt before anything learned
+    choices: int = _later(1)  # measure; answers asked for
+    max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
+    reserved: Any = _later(None)  # quota; what it settles
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
+    queued_s: float = _later(0.0)  # forward; waited for a place at a contended upstream
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
-    usage: Usage | None = _later(None)  # forward
+    usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing
     finish: str = _later("")  # forward; finish_reason or its like
     events: int = _later(0)  # forward; events delivered so far
     is_torn: bool = _later(default=False)  # forward; part of an event is with the client
@@ -118,6 +127,14 @@ class Exchange:
         default_factory=list, init=False
     )  # any, before the head
     notes: dict[str, str] = field(default_factory=dict, init=False)  # any; logged only
+
+    @property
+    def billed(self) -> str:
+        """The model that is paid for: of the target that answers, or will first."""
+        target = self.target
+        if target is None and self.plan is not None:
+            target = self.plan.targets[0]
+        return (target.model if target is not None else "") or self.model
 
     @property
     def route(self) -> str:

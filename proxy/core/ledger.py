@@ -51,8 +51,7 @@ class Limit:
             raise ValueError(f"{self.name}: a rate gives something back in a time above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What is asked of one limit.
 
     ``scope`` says whose count it is (``tenant``, ``key/ci``, ``user/<hash>``,
@@ -65,8 +64,7 @@ class Claim:
     amount: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The ledger's word.  ``remaining`` and ``reset_s`` follow the claims.
 
     ``lease`` is what to settle; ``None`` says refused, and then ``denied`` is
@@ -89,8 +87,7 @@ class Grant:
     was_uncounted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What was really used, one amount for each claim, in their order.
 
     ``record`` is the line for the billing ledger, written in the same step;
@@ -128,6 +125,16 @@ class Row:
 class Ledger(Protocol):
     """Counts; never raises because a store is down, and never waits for one long."""
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the billing ledger goes anywhere, so that records are worth making."""
+        ...
+
+    @property
+    def keeps_estimates(self) -> bool:
+        """Whether it needs a record at the reservation, for a holder that dies."""
+        ...
+
     async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
         """Take every claim or none.
 
@@ -146,6 +153,10 @@ class Ledger(Protocol):
         Plain: it is handed over here and finishes on its own, through an
         outage of the store if need be.
         """
+        ...
+
+    def note(self, tenant: str, record: bytes) -> None:
+        """Write a row of the billing ledger for what no limit counts."""
         ...
 
     def extend(self, lease: str, ttl_s: float) -> None:

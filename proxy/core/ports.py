@@ -1,15 +1,14 @@
 """What policies need from the world outside, as protocols.
 
-Adapters live in ``stores``, ``upstream`` and ``edge``; tests have their own.
+Adapters live in ``stores``, ``identity``, ``upstream`` and ``edge``; tests have
+their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-Role = Literal["system", "user", "assistant", "tool", "other"]
+from typing import Protocol
 
 
 class Clock(Protocol):
@@ -25,54 +24,34 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A text and whose words it is."""
+class Identity:
+    """Whom a token speaks for.
 
-    role: Role
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a guard found: a category, or nothing; or that it could not judge.
-
-    ``category`` is empty where nothing was found.  ``failure`` says in a word
-    why there is no verdict (``timeout``, ``unreachable``, ``status 500``).
+    ``subject`` is the person or program within the tenant, empty where the
+    token names none; ``scopes`` are those that the configuration knows.
     """
 
-    category: str = ""
-    failure: str = ""
-
-    @property
-    def word(self) -> Literal["pass", "hit", "error"]:
-        """For counters."""
-        return "error" if self.failure else "hit" if self.category else "pass"
+    tenant: str
+    subject: str = ""
+    scopes: frozenset[str] = frozenset()
 
 
-PASS = Verdict()
+class Tokens(Protocol):
+    """Signed tokens of an identity provider.
 
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Texts to be judged, and by which guard."""
-
-    guard: str
-    texts: tuple[Said, ...]
-
-
-class Jury(Protocol):
-    """Judges that are asked over the network.
-
-    Never raises and always answers in time: a judge that is late, gone or
-    makes no sense gives a ``Verdict`` with a ``failure``.
+    ``digest`` is the sha256 of ``token``.  Both methods raise
+    ``Unauthenticated`` with what is wrong, and never with the token.
     """
 
-    async def judge(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Verdicts on all cases, asked for at once, in the same order."""
+    def verify(self, token: str, digest: bytes) -> Identity | None:
+        """Whom a token speaks for; nothing if its key is not at hand."""
         ...
 
-    def later(self, case: Case, tell: Callable[[Verdict], None]) -> None:
-        """Judge while nobody waits, and call ``tell`` with what came of it."""
+    async def fetch(self, token: str, digest: bytes) -> Identity:
+        """The same, after asking for newer keys; may wait a little.
+
+        Raises ``IdentityUnavailable`` if no key could be had at all.
+        """
         ...
 
 

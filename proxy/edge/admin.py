@@ -27,6 +27,7 @@ class Admin:
     """The handlers.  ``status`` gives the dependencies as a JSON object.
 
     ``token`` opens everything; without one ``/status`` is for loopback only.
+    ``extend`` adds further paths.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Admin:
         is_ready: Callable[[], bool],
         reload: Callable[[], Awaitable[list[str]]],
         token: str,
+        extend: Callable[[web.Application], None] = lambda _: None,
     ) -> None:
+        self._extend = extend
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(metrics)
         self._status = status
@@ -52,6 +55,7 @@ class Admin:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status_page)
         app.router.add_post("/api/reload", self._reload_now)
+        self._extend(app)
         return app
 
     async def _healthz(self, request: web.Request) -> web.Response:

@@ -115,7 +115,7 @@ class Leg:
     def _head_bytes(
         self, x: Exchange, status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes
     ) -> bytes:
-        x.overhead_s = self._clock.now() - x.started - x.upstream_s
+        x.overhead_s = self._clock.now() - x.started - x.upstream_s - x.queued_s
         ours = x.overhead_s * 1000
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         has_id = False

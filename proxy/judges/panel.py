@@ -17,7 +17,7 @@ from typing import Final
 import aiohttp
 import orjson
 
-from proxy.core.ports import Case, Verdict
+from proxy.core.judging import Case, Verdict
 from proxy.wire.judging import Form, NoVerdict
 
 MAX_ANSWER: Final = 256 * 1024

@@ -55,6 +55,8 @@ def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
         line["tokens_cached"] = x.usage.cached
     if x.cost_nanos is not None:
         line["cost_usd"] = x.cost_nanos / 1e9
+    if x.queued_s:
+        line["queue_ms"] = int(x.queued_s * 100_000) / 100
     if x.finish:
         line["finish"] = x.finish
     if isinstance(end.error, ProxyError):

@@ -96,25 +96,30 @@ class Metrics:
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
-        self._tallies: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
+        self._labelled: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
+        self._more: list[Callable[[], Iterable[Metric]]] = []
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
         self._gauges.append(gauges)
 
+    def include(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Give ``collect``'s families too whenever somebody scrapes."""
+        self._more.append(collect)
+
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
         self._counters[name, text] = self._counters.get((name, text), 0) + amount
 
-    def tally(self, name: str, text: str, **labels: str) -> None:
-        """Count something by labels, whose values must be a closed set."""
-        series = self._tallies.setdefault((name, text), {})
+    def add_labelled(self, name: str, text: str, labels: dict[str, str], amount: int = 1) -> None:
+        """Count something by labels, whose values are from a closed set."""
+        family = self._labelled.setdefault((name, text), {})
         key = tuple(labels.items())
-        series[key] = series.get(key, 0) + 1
+        family[key] = family.get(key, 0) + amount
 
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
-        tenant = self._tenant(x.tenant)
+        tenant = self.tenant_label(x.tenant)
         status = status_of(x, end)
         key = (tenant, x.route, x.target.name if x.target else "", x.endpoint.name, status)
         series = self._series.get(key)
@@ -144,7 +149,8 @@ class Metrics:
             )
             self._errors[found] = self._errors.get(found, 0) + 1
 
-    def _tenant(self, tenant: str) -> str:
+    def tenant_label(self, tenant: str) -> str:
+        """The tenant, or ``other`` if there are too many."""
         if tenant in self._tenants:
             return tenant
         if len(self._tenants) >= MAX_TENANTS:
@@ -168,13 +174,15 @@ class Metrics:
         yield ends
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
-        for (name, text), series in self._tallies.items():
-            names = [label for label, _ in next(iter(series))]
-            family = CounterMetricFamily(name, text, labels=names)
-            for labels, number in series.items():
-                family.add_metric([value for _, value in labels], number)
-            yield family
+        for (name, text), rows in self._labelled.items():
+            names = tuple(label for label, _ in next(iter(rows)))
+            counted = CounterMetricFamily(name, text, labels=names)
+            for row, number in rows.items():
+                counted.add_metric(tuple(value for _, value in row), number)
+            yield counted
         yield from self._watched()
+        for collect in self._more:
+            yield from collect()
 
     def _requests(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("sidestream_requests", "Exchanges ended", labels=LABELS)

@@ -1,13 +1,15 @@
 """Whose a request is, and whether they may use its path.
 
 Keys are looked up by their sha256 digest, and the digests found are compared
-in constant time; the keys themselves are never kept.  A tenant comes from a
-key alone, never from a header that the client may set.
+in constant time; the keys themselves are never kept.  What is no key but has
+the form of a token is checked as one.  A tenant comes from these alone, never
+from a header that the client may set.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,9 +19,14 @@ from typing import Final
 from proxy.core.errors import PathNotAllowed, Unauthenticated
 from proxy.core.exchange import Exchange
 from proxy.core.policy import Answer, Policy
-from proxy.core.ports import Clock
+from proxy.core.ports import Clock, Tokens
 
 _SUBPROTOCOL_KEY: Final = "openai-insecure-api-key."
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]*")
+"""Three parts in base64url; the last is empty where nobody signed."""
+
+PathJudge = Callable[[Exchange], bool]
+"""Whether an exchange's path may be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,28 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What authentication knows of a tenant.  ``may_use`` judges paths."""
+    """What authentication knows of a tenant.
+
+    ``may_use`` judges paths.  ``priority`` (0 goes first) and ``weight`` are
+    its standing at a contended upstream.
+    """
 
     tenant: str
-    may_use: Callable[[Exchange], bool]
+    may_use: PathJudge
     tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who else names tenants: by tokens, with paths that their scopes open.
+
+    Without ``scopes`` the tenant's paths alone decide.
+    """
+
+    tokens: Tokens
+    scopes: Mapping[str, PathJudge] = field(default_factory=dict)
 
 
 class AuthenticatePolicy(Policy):
@@ -52,17 +76,26 @@ class AuthenticatePolicy(Policy):
         keys: tuple[Key, ...],
         anonymous: str | None,
         clock: Clock,
+        issuer: Issuer | None = None,
     ) -> None:
         self._callers = callers
         self._keys = {key.digest: key for key in keys}
         self._anonymous = anonymous
         self._clock = clock
+        self._issuer = issuer
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Find the tenant; 401 and 403 name the reason, never the key."""
-        caller = self._callers[self._tenant(x)]
+        secret = credential(x.headers)
+        digest = sha256(secret.encode("utf-8", "surrogateescape")).digest()
+        tenant = self._by_key(x, digest) if secret else None
+        if tenant is None and self._issuer is not None and _TOKEN.fullmatch(secret):
+            tenant = await self._by_token(x, self._issuer, secret, digest)
+        caller = self._callers[tenant or self._by_default(secret)]
         x.tenant = caller.tenant
         x.tags = caller.tags
+        x.priority = caller.priority
+        x.weight = caller.weight
         if not caller.may_use(x):
             raise PathNotAllowed(
                 f"tenant {caller.tenant!r} may not use {x.path[:200]}; "
@@ -70,16 +103,29 @@ class AuthenticatePolicy(Policy):
             )
         return None
 
-    def _tenant(self, x: Exchange) -> str:
-        secret = credential(x.headers)
-        if secret:
-            digest = sha256(secret.encode("utf-8", "surrogateescape")).digest()
-            key = self._keys.get(digest)
-            if key is not None and hmac.compare_digest(key.digest, digest):
-                x.key_name = key.name
-                if key.expires is not None and self._today() >= key.expires:
-                    raise Unauthenticated(f"this key expired on {key.expires.isoformat()}")
-                return key.tenant
+    def _by_key(self, x: Exchange, digest: bytes) -> str | None:
+        key = self._keys.get(digest)
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            return None
+        x.key_name = key.name
+        if key.expires is not None and self._today() >= key.expires:
+            raise Unauthenticated(f"this key expired on {key.expires.isoformat()}")
+        return key.tenant
+
+    async def _by_token(self, x: Exchange, issuer: Issuer, token: str, digest: bytes) -> str:
+        # A token that is not good is refused even where anyone is served: who
+        # sends one means to be somebody.
+        x.key_name = "jwt"
+        identity = issuer.tokens.verify(token, digest)
+        if identity is None:
+            identity = await issuer.tokens.fetch(token, digest)
+        x.subject = identity.subject
+        if issuer.scopes and not any(issuer.scopes[name](x) for name in identity.scopes):
+            x.tenant = identity.tenant
+            raise PathNotAllowed(f"no scope of this token opens {x.path[:200]}")
+        return identity.tenant
+
+    def _by_default(self, secret: str) -> str:
         if self._anonymous is not None:
             # An application that was only repointed still sends the key it
             # had; where anyone is served, that is no reason to refuse it.

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange
+from proxy.core.judging import PASS, Case, Jury, Said, Verdict
 from proxy.core.policy import Answer, Policy
-from proxy.core.ports import PASS, Case, Jury, Said, Verdict
 from proxy.rules.guards import UNREADABLE, Guard, note, refusal
 from proxy.rules.patterns import SLICE, Finder, slices
 from proxy.rules.verdicts import Open, Verdicts

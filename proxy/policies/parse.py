@@ -38,6 +38,8 @@ class ParsePolicy(Policy):
             x.body = parse_json(b"")
         elif kind == "form" and x.intake.has_body:
             await self._form(x)
+        if not x.user:
+            x.user = x.subject
         if x.query:
             query = parse_qs(x.query)
             x.model = x.model or query.get("model", [""])[0]

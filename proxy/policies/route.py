@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.core.exchange import Exchange
@@ -54,6 +54,21 @@ class RoutePolicy(Policy):
             self._known[key] = found
         x.plan = found
         return None
+
+
+def replanner(table: RouteTable, scopes: Mapping[str, Scope]) -> Callable[[Exchange, str], Plan]:
+    """Plans the same request for another model, which it will name upstream.
+
+    The operator's choice: the tenant's own list of models does not bound it.
+    """
+
+    def replan(x: Exchange, model: str) -> Plan:
+        facts = facts_for(x, replace(scopes[x.tenant], models=None), table)
+        found = plan(table, replace(facts, model=model))
+        targets = tuple(t if t.model else replace(t, model=model) for t in found.targets)
+        return replace(found, targets=targets)
+
+    return replan
 
 
 def facts_for(x: Exchange, scope: Scope, table: RouteTable) -> Facts:

@@ -15,8 +15,8 @@ from typing import Final
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.frame import Frame
+from proxy.core.judging import PASS, Jury, Verdict
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
-from proxy.core.ports import PASS, Jury, Verdict
 from proxy.rules.conformity import Conformity, Unusable, schema_asked_for
 from proxy.rules.guards import MISMATCH, UNREADABLE, Guard, note, refusal
 from proxy.rules.judged import Judged

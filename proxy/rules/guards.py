@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from proxy.core.errors import AnswerMismatch, ContentBlocked, GuardUnavailable, ProxyError
 from proxy.core.exchange import Exchange
-from proxy.core.ports import Role, Said, Verdict
+from proxy.core.judging import Role, Said, Verdict
 from proxy.rules.conformity import Conformity
 from proxy.rules.globs import GlobSet
 from proxy.rules.patterns import Finder

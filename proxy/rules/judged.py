@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
-from proxy.core.ports import Case, Jury, Said, Verdict
+from proxy.core.judging import Case, Jury, Said, Verdict
 from proxy.rules.guards import Guard
 
 log = logging.getLogger("sidestream.guards")

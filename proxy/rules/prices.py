@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -26,20 +26,29 @@ MAX_KNOWN: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Nano-dollars per million tokens; ``None`` costs what plain tokens cost."""
+    """Nano-dollars per million tokens; ``None`` costs what plain tokens cost.
+
+    ``tiers`` are thousandths of the price by service tier, beside ``TIERS``.
+    """
 
     input: int
     output: int
     cached: int | None = None
     audio_in: int | None = None
     audio_out: int | None = None
+    tiers: Mapping[str, int] = field(default_factory=dict)
+
+
+TIERS: Final = {"batch": 500, "flex": 500, "priority": 2000}
+"""Thousandths of the standard price.  Batches and flex cost half at OpenAI; priority
+costs 1.7 to 2 times as much there, by model, and is taken as the most."""
 
 
 def load_prices(text: bytes) -> dict[str, Price]:
     """The shipped table: model to USD per million tokens."""
     table: dict[str, Price] = {}
     for model, row in orjson.loads(text)["usd_per_million_tokens"].items():
-        nanos = {name: int(Decimal(str(value)) * 10**9) for name, value in row.items()}
+        nanos: dict[str, Any] = {n: int(Decimal(str(usd)) * 10**9) for n, usd in row.items()}
         table[model] = Price(**nanos)
     return table
 
@@ -78,6 +87,8 @@ class PriceTable:
 
 def cost_nanos(price: Price, usage: Usage) -> int:
     """What ``usage`` costs, in nano-dollars, rounded up."""
+    if not (usage.cached or usage.audio_in or usage.audio_out or usage.tier):
+        return -(-(usage.prompt * price.input + usage.completion * price.output) // MILLION)
     cached = min(usage.cached, usage.prompt)
     audio_in = min(usage.audio_in, usage.prompt - cached)
     audio_out = min(usage.audio_out, usage.completion)
@@ -88,6 +99,8 @@ def cost_nanos(price: Price, usage: Usage) -> int:
         + (usage.completion - audio_out) * price.output
         + audio_out * _or(price.audio_out, price.output)
     )
+    if usage.tier:
+        total = total * price.tiers.get(usage.tier, TIERS.get(usage.tier, 1000)) // 1000
     return -(-total // MILLION)
 
 

@@ -103,7 +103,9 @@ def _charge_late(
             book.cells[line.counter], book.lines[line.counter] = cell, line
             charges.append(Charge(line.counter, cell[1], amount))
     book.born = book.born or now
-    book.gone[lease] = (now + FORGET_US, None)
+    if actual:
+        # With nothing to charge, twice does no harm: readers go by a lease's last row.
+        book.gone[lease] = (now + FORGET_US, None)
     return _row(book, lease, "late", charges, record)
 
 

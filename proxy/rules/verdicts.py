@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from proxy.core.ports import PASS, Said, Verdict
+from proxy.core.judging import PASS, Said, Verdict
 
 MAX_KEPT: Final = 20_000
 """Verdicts; about 200 bytes each."""

@@ -38,6 +38,9 @@ class RedisLedger:
     Counts of what has happened are plain attributes, for metrics.
     """
 
+    keeps_rows = True
+    keeps_estimates = True
+
     def __init__(
         self, store: Store, scripts: Scripts, clock: Clock, keeping: Keeping | None = None
     ) -> None:
@@ -154,6 +157,12 @@ class RedisLedger:
             now = int(self._clock.wall() * 1_000_000)
             self._share.settle(held.tenant, lease, held.claims, settlement, now)
         self._send(lease, held, settlement)
+
+    def note(self, tenant: str, record: bytes) -> None:
+        """Write a row for what no limit counts."""
+        self._number += 1
+        held = Held(tenant, (), self._clock.now())
+        self._send(f"{self._name}{self._number:x}", held, Settlement((), record))
 
     def _give_back(self, lease: str, held: Held) -> None:
         self._send(lease, held, Settlement((0,) * len(held.claims)))

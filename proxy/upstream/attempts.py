@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proxy.core.errors import (
+    Overloaded,
     ProxyError,
     UpstreamFailed,
     UpstreamRefused,
@@ -24,6 +26,7 @@ from proxy.core.ports import Clock
 from proxy.rules.retries import backoff, parse_retry_after, should_retry
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadlines import Deadlines
+from proxy.upstream.gate import PUSHED_BACK
 from proxy.upstream.pool import Pool
 from proxy.upstream.reply import Price, UpstreamReply
 from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing, rewrite_form
@@ -46,6 +49,9 @@ class _Failure:
 
 
 _NO_FAILURE: Final = _Failure("none")
+
+_UNSENT: Final = frozenset({"connect", "queue"})
+"""Causes of failure that leave the client's body as it was."""
 
 
 class Forwarder:
@@ -75,15 +81,43 @@ class Forwarder:
             is_last = i + 1 == len(plan.targets)
             if failure.reply is not None:
                 failure.reply.close()
-            reply, failure = await self._target(x, plan, target, is_last=is_last)
+            is_bounded = self._upstreams[target.upstream].gate is not None
+            go = self._in_turn if is_bounded else self._target
+            reply, failure = await go(x, plan, target, is_last=is_last)
             if reply is not None:
                 return reply
-            if not _may_repeat(x) and x.attempts and failure.cause != "connect":
+            if not _may_repeat(x) and x.attempts and failure.cause not in _UNSENT:
                 break
         if failure.reply is not None:
             return failure.reply
         assert failure.error is not None
         raise failure.error
+
+    async def _in_turn(
+        self, x: Exchange, plan: Plan, target: Target, *, is_last: bool
+    ) -> tuple[UpstreamReply | None, _Failure]:
+        """The same for an upstream that is given so much at once."""
+        gate = self._upstreams[target.upstream].gate
+        assert gate is not None
+        x.target = target
+        slot = gate.enter(x)
+        if slot is None:
+            try:
+                slot = await gate.wait(x)
+            except Overloaded as exc:
+                return None, _Failure("queue", exc)
+        leave = partial(gate.leave, slot, x)
+        try:
+            reply, failure = await self._target(x, plan, target, is_last=is_last)
+        except BaseException:
+            leave()
+            raise
+        held = reply if reply is not None else failure.reply
+        if held is None:
+            leave()
+        else:
+            held.after(leave)
+        return reply, failure
 
     async def _target(
         self, x: Exchange, plan: Plan, target: Target, *, is_last: bool
@@ -99,6 +133,8 @@ class Forwarder:
             if not isinstance(answer, _Failure):
                 return answer, _NO_FAILURE
             failure = answer
+            if upstream.gate is not None and failure.cause in PUSHED_BACK:
+                upstream.gate.pushed_back(x.sent_at)
             is_retriable = should_retry(plan.retry, failure.cause)
             if not is_retriable and failure.reply is not None:
                 # The client's own mistake is the same everywhere.

@@ -1,8 +1,8 @@
-"""All upstreams and their pools; pools outlive a reload.
+"""All upstreams, their pools and their gates; both outlive a reload.
 
 A pool is kept under everything that shapes its connections, so a new
 configuration that names the same endpoint finds it warm, and one that nobody
-names any more is closed.
+names any more is closed.  A gate is kept under the name of its upstream.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from proxy.rules.retries import RetryBudget
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadlines import Deadlines
+from proxy.upstream.gate import Bounds, Gate, Watch
 from proxy.upstream.pool import Origin, Pool
 from proxy.upstream.providers import Provider, salts
 from proxy.upstream.target import Endpoint, Upstream
@@ -53,14 +54,19 @@ class Spec:
     region: str = ""
     max_connections: int = 0
     tls: Tls | None = None
+    bounds: Bounds | None = None
 
 
 class Fleet:
-    """Makes upstreams of specs, and holds the pools."""
+    """Makes upstreams of specs, and holds the pools and gates."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, now: Callable[[], float], watch: Watch
+    ) -> None:
         self._loop = loop
         self._now = now
+        self._watch = watch
+        self._gates: dict[str, Gate] = {}
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._pools: dict[tuple[object, ...], Pool] = {}
         self._named: list[tuple[str, Pool]] = []
@@ -85,7 +91,23 @@ class Fleet:
             if key not in used:
                 pool.close()
         self._pools, self._named = used, named
+        self._set_gates(specs, made)
         return made
+
+    def _set_gates(self, specs: Mapping[str, Spec], made: Mapping[str, Upstream]) -> None:
+        before, self._gates = self._gates, {}
+        for name, spec in specs.items():
+            bounds = spec.bounds
+            if bounds is None:
+                continue
+            gate = before.pop(name, None)
+            if gate is None:
+                gate = Gate(name, bounds, self._loop.create_future, self._now, self._watch)
+            else:
+                gate.set(bounds)
+            self._gates[name] = made[name].gate = gate
+        for gate in before.values():
+            gate.lift()
 
     def _endpoint(self, spec: Spec, url: str) -> tuple[tuple[object, ...], Pool, Endpoint]:
         parts = urlsplit(url)
@@ -109,6 +131,8 @@ class Fleet:
         """Enforce the deadlines of every connection."""
         for pool in self._pools.values():
             pool.sweep(now)
+        for gate in self._gates.values():
+            gate.sweep(now)
 
     def counts(self) -> Iterator[tuple[str, str, int, int]]:
         """Upstream, endpoint, connections in use, connections idle."""
@@ -121,6 +145,10 @@ class Fleet:
             {"upstream": name, "endpoint": endpoint, "in_flight": busy, "idle": idle}
             for name, endpoint, busy, idle in self.counts()
         ]
+
+    def gates(self) -> list[dict[str, Any]]:
+        """How full each upstream is that is given so much at once."""
+        return [gate.status() for gate in self._gates.values()]
 
     def close(self) -> None:
         """Close what is idle now and the rest as it comes back."""

@@ -33,6 +33,7 @@ class Provider:
     ``asks_usage``: it takes ``stream_options.include_usage``.  ``idle_s``:
     seconds a kept connection may idle, below the server's own keep-alive.
     ``shares_prefixes``: tenants' prompts share a cache unless salted.
+    ``output_field`` bounds an answer of chat where the client did not.
     ``strip_headers`` and ``strip_body`` are what tenants may not send there.
     """
 
@@ -50,6 +51,7 @@ class Provider:
     normalises_errors: bool = False
     shares_prefixes: bool = False
     api_version: str = ""
+    output_field: str = "max_tokens"
 
     @property
     def changes_bodies(self) -> bool:
@@ -149,8 +151,17 @@ _VLLM_BODY: Final = frozenset(
 PROVIDERS: Final[dict[str, Provider]] = {
     p.kind: p
     for p in (
-        Provider(kind="openai", base_url="https://api.openai.com/v1"),
-        Provider(kind="azure", key_header=b"api-key", key_prefix=b""),
+        Provider(
+            kind="openai",
+            base_url="https://api.openai.com/v1",
+            output_field="max_completion_tokens",
+        ),
+        Provider(
+            kind="azure",
+            key_header=b"api-key",
+            key_prefix=b"",
+            output_field="max_completion_tokens",
+        ),
         Provider(
             kind="anthropic",
             base_url="https://api.anthropic.com/v1",

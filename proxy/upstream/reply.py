@@ -37,8 +37,8 @@ Price = Callable[[Exchange], None]
 class UpstreamReply:
     """The ``Reply`` of one attempt.  ``head`` may be changed until it is sent."""
 
-    __slots__ = ("_conn", "_first", "_held", "_inflate", "_last", "_pool", "_price", "_reads", "_x",
-                 "head", "relay")  # fmt: skip
+    __slots__ = ("_conn", "_first", "_held", "_inflate", "_last", "_pool", "_price", "_reads",
+                 "_then", "_x", "head", "relay")  # fmt: skip
 
     def __init__(
         self, x: Exchange, conn: Connection, pool: Pool, price: Price, *, hides_usage: bool
@@ -48,6 +48,7 @@ class UpstreamReply:
         self._x = x
         self._conn: Connection | None = conn
         self._pool = pool
+        self._then: Callable[[], None] | None = None
         self._price = price
         self._held = b""  # whole events, or a whole body, read before the head was sent
         self._first = b""
@@ -243,3 +244,13 @@ class UpstreamReply:
         conn, self._conn = self._conn, None
         if conn is not None:
             self._pool.release(conn)
+        if self._then is not None:
+            then, self._then = self._then, None
+            then()
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once the upstream has no more to do with this answer."""
+        if self._conn is None:
+            then()
+        else:
+            self._then = then

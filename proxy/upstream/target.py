@@ -14,10 +14,12 @@ from proxy.core.exchange import Exchange
 from proxy.core.plan import Target
 from proxy.rules.retries import RetryBudget
 from proxy.upstream.deadlines import Deadlines
+from proxy.upstream.gate import Gate
 from proxy.upstream.pool import Pool
 from proxy.upstream.providers import Provider
 from proxy.wire.body import form_boundary, with_form_field
 from proxy.wire.headers import request_lines
+from proxy.wire.tokens import capped
 
 _CRLF: Final = b"\r\n"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -43,7 +45,8 @@ class Upstream:
     ``static`` holds the credentials and fixed headers as bytes, ``drops`` the
     names of a client's headers that stay here.  ``passthrough`` upstreams get
     the client's own credentials and none of ours.  ``salts`` keeps tenants from
-    finding each other's prompts in a shared prefix cache by its speed.
+    finding each other's prompts in a shared prefix cache by its speed.  ``gate``
+    is there where it is given only so much at once.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Upstream:
     budget: RetryBudget
     salts: Callable[[str], str] | None = None
     region: str = ""
+    gate: Gate | None = None
     turn: int = 0
 
     def choose(self) -> Endpoint:
@@ -102,10 +106,19 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
         if not options.get("include_usage"):
             hides = True
             changes["stream_options"] = {**options, "include_usage": True}
+    if x.max_output is not None:
+        changes.update(capped(body, x.max_output, _output_field(x, provider)))
     fit = provider.body_for(body) if provider.changes_bodies else body
     if not changes and fit is body and x.raw is not None:
         return Outgoing(x.raw, hides)
     return Outgoing(orjson.dumps({**fit, **changes}), hides)
+
+
+def _output_field(x: Exchange, provider: Provider) -> str:
+    """The field that bounds an answer where the client named none."""
+    if x.endpoint.dialect == "responses":
+        return "max_output_tokens"
+    return provider.output_field if x.endpoint.name == "chat" else "max_tokens"
 
 
 def head_bytes(

@@ -7,6 +7,8 @@ be forged from either side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
@@ -93,6 +95,22 @@ class AnswerHeaders:
                 continue
             kept.append(pair)
         self.kept = _without(kept, named) if named else kept
+
+
+def patience_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a client waits for an answer to begin, if its SDK says so.
+
+    The Python SDK sends its read time-out, the Node SDK its time-out; what is
+    no time counts as not said.
+    """
+    told = headers.get("x-stainless-read-timeout") or headers.get("x-stainless-timeout")
+    if not told:
+        return None
+    try:
+        seconds = float(told)
+    except ValueError:
+        return None
+    return seconds if seconds > 0 and isfinite(seconds) else None
 
 
 def _listed(value: bytes) -> frozenset[bytes]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from proxy.core.ports import Case, Said, Verdict
+from proxy.core.judging import Case, Said, Verdict
 
 Kind = Literal["moderation", "llama_guard", "shieldgemma", "json", "http"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.core.ports import Role, Said
+from proxy.core.judging import Role, Said
 
 STRUCTURE: Final = frozenset(
     {

@@ -29,19 +29,27 @@ def usage_of_body(data: bytes) -> tuple[Usage | None, str]:
     if body is None:
         # Both ends of an answer that was too large to keep.
         return _search(data), ""
-    return _read(body.get("usage")), _finish(body)
+    return _tiered(_read(body.get("usage")), body), _finish(body)
 
 
 def usage_in(event: dict[str, Any]) -> Usage | None:
     """The usage in an event of any of the APIs, if it carries any."""
     found = _read(event.get("usage"))
     if found is not None:
-        return found
+        return _tiered(found, event)
     for name in ("response", "message"):
         inner = event.get(name)
         if isinstance(inner, dict):
-            return _read(inner.get("usage"))
+            return _tiered(_read(inner.get("usage")), inner)
     return None
+
+
+def _tiered(usage: Usage | None, said: dict[str, Any]) -> Usage | None:
+    """``usage`` with the service tier beside it, if there is one that costs otherwise."""
+    tier = said.get("service_tier")
+    if usage is not None and isinstance(tier, str) and tier not in ("default", "auto"):
+        usage.tier = tier[:20]
+    return usage
 
 
 def finish_in(event: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Starts the program for the harness: authentication, routing, usage, metrics and the request log on.
+# LIMITS=memory or LIMITS=redis://… adds every kind of limit of the contract's `standard`, or with KIND=trial the three of
+# its `trial`; none of them is ever reached.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 port=$1 up=$2
@@ -14,7 +16,32 @@ routes:
   - {name: chat, match: {model: ["chat", "m-*"]}, targets: [{upstream: mock}]}
   - {name: everything-else, match: {model: "*"}, targets: [{upstream: mock}]}
 tenants:
-  bench: {keys: [{sha256: $(printf sk-test | sha256sum | cut -d' ' -f1), name: bench}]}
+  bench: {keys: [{sha256: $(printf sk-test | sha256sum | cut -d' ' -f1), name: bench}]${LIMITS:+, limits: all}}
 log: {requests: stdout}
 YAML
+if [ -n "${LIMITS:-}" ] && [ "${KIND:-}" = trial ]; then
+  cat >> "$config" <<YAML
+store: {url: "${LIMITS/#memory/memory://}", timeout: 1s}
+limits: {all: {requests: 100M/min, tokens: 100G/min, concurrency: 100k}}
+YAML
+elif [ -n "${LIMITS:-}" ]; then
+  cat >> "$config" <<YAML
+store: {url: "${LIMITS/#memory/memory://}", timeout: 1s}
+prices: {"*": {input: 1, output: 2}}
+limits:
+  all:
+    requests: 100M/min
+    tokens: 100G/min
+    output_tokens: 100G/min
+    concurrency: 100k
+    streams: 100k
+    tokens_per_day: 1000G
+    max_input_tokens: 32k
+    max_output_tokens: 4096
+    max_cost_per_request: 0.50
+    budgets:
+      - {usd: 1000000, per: day, by: user, on_exceeded: reject}
+      - {usd: 1000000, per: month, soft: 80%, on_soft: alert, on_exceeded: reject}
+YAML
+fi
 exec "$here/.venv/bin/sidestream" serve --config "$config"

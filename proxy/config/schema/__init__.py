@@ -17,7 +17,7 @@ from proxy.config.schema.record import Record, setting
 from proxy.config.schema.routes import Match, Retry, Route, Target
 from proxy.config.schema.tenants import Jwt, Key, Limits, Tenant
 from proxy.config.schema.upstreams import Timeouts, Tls, Upstream
-from proxy.config.units import Address, Count, Money, Percent, Secret
+from proxy.config.units import Address, Count, Factor, Money, Percent, Secret
 
 
 def _empty() -> Mapping[str, Any]:
@@ -33,6 +33,9 @@ class Price(Record):
     cached: Money | None = setting("Prompt tokens from the provider's cache.", None)
     audio_input: Money | None = setting("Audio tokens of the prompt.", None)
     audio_output: Money | None = setting("Audio tokens of the answer.", None)
+    tiers: Mapping[str, Factor] = setting(
+        "Times the price by service tier; flex and batch 0.5x, priority 2x.", factory=_empty
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

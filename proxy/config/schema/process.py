@@ -37,9 +37,18 @@ class Store(Record):
         Secret("memory://"),
     )
     timeout: Duration = setting("How long a request waits for it.", Duration(0.05))
+    lease: Duration = setting("How long a crash holds on to what it had reserved.", Duration(30))
+    rows: Count = setting("Rows of a tenant's billing ledger to keep there.", Count(100_000))
     on_failure: Literal["open", "closed", "local"] = setting(
         "When it is down: let through, refuse, or use this replica's share.", "local"
     )
+
+    def __post_init__(self) -> None:
+        """What is too short would give up what is alive."""
+        if self.lease < 1:
+            raise ValueError("lease must be at least 1s")
+        if not 0.001 <= self.timeout <= 5:
+            raise ValueError("timeout must be between 1ms and 5s")
 
     @property
     def is_memory(self) -> bool:
@@ -85,9 +94,18 @@ class Capture(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLog(Record):
-    """The billing ledger, append-only."""
+    """The billing ledger, append-only; with a redis store it is a stream there instead."""
 
     to: str = setting("File to append to.")
+    rotate: Size = setting("Bytes after which a new file is begun.", Size(64 << 20))
+    keep: Count = setting("Files kept beside the one that is written.", Count(30))
+
+    def __post_init__(self) -> None:
+        """A file must be able to hold something."""
+        if not self.to:
+            raise ValueError("to names a file")
+        if self.rotate < 4096:
+            raise ValueError("rotate must be at least 4 KiB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,12 +49,21 @@ class Health(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency(Record):
-    """How much an upstream is given at once, and who waits how."""
+    """How much an upstream is given at once, and who waits how.
+
+    Who waits is served by priority, and tenants of one priority by the tokens
+    they were given for their weight.  Several workers divide the numbers.
+    """
 
     max: Count = setting("Requests at once.")
     adaptive: bool = setting("Move the bound by what the upstream bears.", default=False)
     queue: Count = setting("Requests that may wait.", Count(256))
     queue_timeout: Duration = setting("How long they may wait.", Duration(5))
+
+    def __post_init__(self) -> None:
+        """An upstream of no requests is one that should not be there."""
+        if self.max == 0:
+            raise ValueError("max must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

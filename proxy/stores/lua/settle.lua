@@ -28,8 +28,10 @@ if not raw then
     end
   end
   write_cells(cells)
-  call('HSET', book .. ':l', lease, '-')
-  call('ZADD', book .. ':x', whole(now + FORGET_US), lease)
+  if #actual > 0 then                                 -- with nothing to charge, twice does no harm:
+    call('HSET', book .. ':l', lease, '-')            -- readers go by the last row of a lease
+    call('ZADD', book .. ':x', whole(now + FORGET_US), lease)
+  end
   if is_due then write_row(lease, 'late', charges, record, keep) end
   begin(begun)
   return 2

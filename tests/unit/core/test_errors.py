@@ -7,7 +7,8 @@ import proxy.app
 from proxy.core.errors import Overloaded, ProxyError
 from proxy.wire.faults import error_body, error_headers, stream_error
 
-TYPES = {"invalid_request_error", "permission_error", "server_error", "upstream_error"}
+TYPES = {"invalid_request_error", "permission_error", "server_error", "upstream_error", "requests",
+         "tokens", "insufficient_quota"}  # fmt: skip
 
 
 def tree(cls):

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.compile_guards import shipped_packs
 from proxy.core.errors import ContentBlocked, GuardUnavailable
-from proxy.core.ports import PASS, Verdict
+from proxy.core.judging import PASS, Verdict
 from proxy.policies.guard import GuardPolicy
 from proxy.rules.guards import Guard
 from proxy.rules.patterns import OVERLAP, SLICE, Finder

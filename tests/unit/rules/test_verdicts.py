@@ -1,6 +1,6 @@
 """Verdicts are remembered by text, and forgotten in time."""
 
-from proxy.core.ports import PASS, Said, Verdict
+from proxy.core.judging import PASS, Said, Verdict
 from proxy.rules.verdicts import Open, Verdicts
 from tests.kit import FakeClock
 

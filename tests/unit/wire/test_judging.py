@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.ports import Case, Said
+from proxy.core.judging import Case, Said
 from proxy.wire.judging import MAX_TEXT, Form, NoVerdict
 from tests.judges import chat
 

@@ -1,0 +1,164 @@
+"""Who counts and who is told: what limits stand on, and outlives a reload.
+
+Part of the composition, beside ``app``: it chooses the ledger by the
+configured store and holds it with what has been learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from proxy.config.nodes import ConfigError, Problem
+from proxy.config.schema import Settings
+from proxy.core.ledger import Ledger, Row
+from proxy.core.ports import Clock
+from proxy.core.switches import Switches, What
+from proxy.edge.webhook import Webhook
+from proxy.observe.metrics import Metrics
+from proxy.rules.estimate import Estimator
+from proxy.stores.address import parse_address
+from proxy.stores.leases import Keeping
+from proxy.stores.memory import MemoryLedger
+from proxy.stores.opening import open_store
+from proxy.stores.redis import RedisLedger
+from proxy.stores.scripts import load_scripts
+from proxy.stores.store import Store
+from proxy.stores.switches import SharedSwitches
+from proxy.stores.usage_file import UsageFile
+
+Gauge = tuple[str, str, dict[str, str], float]
+
+
+def store_problems(settings: Settings) -> list[Problem]:
+    """What is wrong with the store's URL."""
+    if settings.store.is_memory:
+        return []
+    try:
+        parse_address(settings.store.url.reveal())
+    except ValueError as exc:
+        return [Problem(settings.store.place, f"{settings.store.where}.url", str(exc))]
+    return []
+
+
+def shared_ledger(
+    settings: Settings, clock: Clock, chance: Callable[[], float]
+) -> tuple[Store, RedisLedger]:
+    """The store and a ledger on it, neither started.  Raises ``ConfigError``."""
+    if problems := store_problems(settings):
+        raise ConfigError(problems)
+    scripts = load_scripts()
+    address = parse_address(settings.store.url.reveal())
+    store = open_store(address, scripts, chance, timeout_s=settings.store.timeout)
+    keeping = Keeping(
+        lease_s=settings.store.lease,
+        hold_s=settings.process.max_stream_duration + 300,
+        rows=settings.store.rows,
+    )
+    return store, RedisLedger(store, scripts, clock, keeping)
+
+
+class Accounts:
+    """The ledger, the estimator, the switches, the alerts and the usage file."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, metrics: Metrics, chance: Callable[[], float]
+    ) -> None:
+        self.estimator = Estimator()
+        self.switches = Switches()
+        self.alerts = Webhook(clock, metrics.add)
+        self._metrics = metrics
+        self._url = settings.store.url.reveal()
+        self._file: UsageFile | None = None
+        self._redis: RedisLedger | None = None
+        self._shared: SharedSwitches | None = None
+        self.ledger: Ledger
+        if settings.store.is_memory:
+            self._memory = MemoryLedger(
+                clock, None, lease_s=settings.process.max_stream_duration + 300
+            )
+            self.ledger = self._memory
+        else:
+            store, self._redis = shared_ledger(settings, clock, chance)
+            self.ledger = self._redis
+            self._shared = SharedSwitches(store, self.switches)
+        self.configure(settings)
+        metrics.watch(self.gauges)
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what may change at a reload.
+
+        Raises ``ConfigError`` for a store that is another: what it has
+        counted would be lost.
+        """
+        store = settings.store
+        if store.url.reveal() != self._url:
+            why = "the store cannot change while running; restart to use another"
+            raise ConfigError([Problem(store.place, f"{store.where}.url", why)])
+        self.alerts.url = settings.alerts.webhook.reveal()
+        usage = settings.log.usage
+        if self._redis is None:
+            if self._file is not None:
+                self._file.flush()
+            self._file = UsageFile(Path(usage.to), usage.rotate, usage.keep) if usage else None
+            self._memory.sink = self._file.put if self._file is not None else None
+
+    def start(self) -> None:
+        """Connect."""
+        if self._redis is not None:
+            self._redis.start()
+        if self._shared is not None:
+            self._shared.start()
+
+    def sweep(self) -> None:
+        """Write what waits; called a few times a second."""
+        if self._file is not None:
+            self._file.flush()
+
+    async def switch(self, what: What, name: str, *, is_off: bool) -> None:
+        """Switch a tenant or a route off or on, for all replicas.  Raises ``StoreDown``."""
+        if self._shared is not None:
+            await self._shared.put(what, name, is_off=is_off)
+        else:
+            self.switches.put(what, name, is_off=is_off)
+
+    async def rows(self, tenant: str, after: str, count: int) -> list[tuple[str, Row]] | None:
+        """Rows of a tenant's ledger in the store; ``None`` where there is no store."""
+        if self._redis is None:
+            return None
+        return await self._redis.rows(tenant, after, count)
+
+    @property
+    def usage_path(self) -> Path | None:
+        """The file that the ledger is written to, if it is one."""
+        return self._file.path if self._file is not None else None
+
+    def refused(self, tenant: str, limit: str) -> None:
+        """Count a refusal."""
+        self._metrics.add_labelled(
+            "sidestream_limit_refusals",
+            "Requests refused by a limit",
+            {"tenant": self._metrics.tenant_label(tenant), "limit": limit},
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The store, for the status page."""
+        return {"store": self.ledger.status(), "switched_off": self.switches.words()}
+
+    def gauges(self) -> Iterable[Gauge]:
+        """Values of this moment."""
+        for name, value in self.ledger.status().items():
+            if isinstance(value, int | float):  # a truth is a number too
+                yield f"sidestream_store_{name}", f"The ledger's {name}", {}, float(value)
+        yield "sidestream_switched_off", "Tenants and routes off", {}, len(self.switches.words())
+        if self._file is not None:
+            yield "sidestream_usage_rows_lost", "Rows the disk did not take", {}, self._file.lost
+
+    async def close(self) -> None:
+        """Hand over what waits and let go."""
+        await self.alerts.close()
+        if self._shared is not None:
+            await self._shared.close()
+        await self.ledger.close()
+        self.sweep()

@@ -1,0 +1,123 @@
+"""What the admin API can ask and do, on the running program."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+
+from proxy.accounts import Accounts
+from proxy.config.schema import Settings
+from proxy.core.ledger import Claim
+from proxy.core.switches import What
+from proxy.edge.api import Unavailable
+from proxy.limits import allowance_table
+from proxy.observe.log import hash_of
+from proxy.rules.allowance import NOBODY, AllowanceTable
+from proxy.rules.usage import Tally
+from proxy.stores.pipe import StoreDown
+from proxy.usage import NoLedger, as_csv, as_json, fill, moment, stored
+
+
+class Steering:
+    """Implements ``edge.api.Control``."""
+
+    def __init__(self, accounts: Accounts, settings: Settings) -> None:
+        self._accounts = accounts
+        self._table = AllowanceTable({})
+        self.settings = settings
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take over a new configuration."""
+        self.settings = settings
+        self._table = allowance_table(settings)
+
+    async def usage(self, query: dict[str, str]) -> bytes:
+        """The billing ledger added up."""
+        now = time.time()  # noqa: TID251 - asked by a person
+        tally = Tally(
+            [name for name in query.get("by", "tenant,model").split(",") if name],
+            moment(query.get("since", "30d"), now),
+            moment(query["until"], now) if query.get("until") else float("inf"),
+            {"tenant": query["tenant"]} if query.get("tenant") else {},
+        )
+        try:
+            if self.settings.store.is_memory:
+                self._accounts.sweep()
+                await asyncio.to_thread(fill, tally, None, self.settings)
+            else:
+                for tenant in self.settings.tenants:
+                    async for row in stored(self._accounts.rows, tenant):
+                        tally.add(*row)
+        except NoLedger as exc:
+            raise Unavailable(str(exc)) from exc
+        except StoreDown as exc:
+            raise Unavailable("the store does not answer just now") from exc
+        if query.get("format") == "csv":
+            return as_csv(tally).encode()
+        return orjson.dumps(as_json(tally))
+
+    async def limits(self, tenant: str, query: dict[str, str]) -> dict[str, Any]:
+        """What is left of each limit that such a request would meet."""
+        if tenant not in self.settings.tenants:
+            raise LookupError(f"no tenant is named {tenant[:100]!r}")
+        key, model, user = query.get("key", ""), query.get("model", ""), query.get("user", "")
+        sheet = self._table.find(tenant, key, model, is_stream=True)
+        if sheet is None or not sheet.bounds:
+            return {"tenant": tenant, "limits": []}
+        scope = f"user/{hash_of(user) if user else NOBODY}"
+        claims = tuple(
+            Claim(bound.limit, scope if bound.by == "user" else bound.scope, 0)
+            for bound in sheet.bounds
+        )
+        grant = await self._accounts.ledger.peek(tenant, claims)
+        if len(grant.remaining) != len(claims):
+            raise Unavailable("the store does not answer just now")
+        rows = [
+            {
+                "limit": bound.limit.name,
+                "of": claim.scope,
+                "shown": bound.shown,
+                "at_once" if bound.limit.kind in ("rate", "slot") else "cap": _unit(
+                    bound.measure, bound.limit.cap
+                ),
+                "remaining": _unit(bound.measure, remaining),
+                "whole_in_s": reset,
+                "on_store_failure": bound.limit.on_failure,
+            }
+            for bound, claim, remaining, reset in zip(
+                sheet.bounds, claims, grant.remaining, grant.reset_s, strict=True
+            )
+        ]
+        most = {
+            "max_input_tokens": sheet.max_input,
+            "max_output_tokens": sheet.max_output,
+            "max_cost_usd": sheet.max_cost / 1e9 if sheet.max_cost is not None else None,
+        }
+        return {"tenant": tenant, "limits": rows, **most}
+
+    def switched_off(self) -> list[str]:
+        """What an operator has switched off."""
+        return self._accounts.switches.words()
+
+    async def switch(self, what: What, name: str, *, is_off: bool) -> None:
+        """Switch a tenant or a route off or on."""
+        known = (
+            set(self.settings.tenants)
+            if what == "tenant"
+            else {route.name for route in self.settings.routes}
+        )
+        # Whatever is off can be switched on, even if nothing has its name any more.
+        if name not in known and (is_off or f"{what}:{name}" not in self.switched_off()):
+            raise LookupError(f"no {what} is named {name[:100]!r}")
+        try:
+            await self._accounts.switch(what, name, is_off=is_off)
+        except StoreDown as exc:
+            raise Unavailable("the store does not answer just now; nothing was switched") from exc
+
+
+def _unit(measure: str, amount: int) -> float | int:
+    return amount / 1e9 if measure == "cost" else amount

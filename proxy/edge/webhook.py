@@ -1,0 +1,98 @@
+"""Tells people: a log line always, a POST where a webhook is configured."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+import orjson
+
+from proxy.core.alert import Alert
+from proxy.core.ports import Clock
+
+log = logging.getLogger("sidestream.alerts")
+
+MAX_WAITING: Final = 100
+TRIES: Final = 4
+TIMEOUT_S: Final = 5.0
+
+Add = Callable[[str, str], None]
+"""Counts one by a metric's name and text."""
+
+
+class Webhook:
+    """Implements ``core.alert.Alerts``.  ``url`` may change; empty sends nothing.
+
+    One alert at a time is sent, in order, tried four times with growing
+    pauses; what the queue cannot hold is dropped and counted.
+    """
+
+    def __init__(self, clock: Clock, add: Add, *, pause_s: float = 1.0) -> None:
+        self.url = ""
+        self._clock = clock
+        self._add = add
+        self._pause_s = pause_s
+        self._waiting: deque[bytes] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def tell(self, alert: Alert) -> None:
+        """Log it and see to its delivery."""
+        log.warning("%s: %s", alert.kind, alert.text)
+        self._add("sidestream_alerts", "Alerts told")
+        if not self.url:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
+            return
+        self._waiting.append(
+            orjson.dumps(
+                {
+                    "kind": alert.kind,
+                    "tenant": alert.tenant,
+                    "text": alert.text,
+                    "time": int(self._clock.wall()),
+                    **alert.facts,
+                }
+            )
+        )
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while self._waiting:
+                if not await self._send(session, self._waiting.popleft()):
+                    self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
+        self._task = None
+
+    async def _send(self, session: aiohttp.ClientSession, body: bytes) -> bool:
+        headers = {"content-type": "application/json"}
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(self._pause_s * 2.0**attempt)
+            try:
+                async with session.post(
+                    self.url, data=body, headers=headers, allow_redirects=False
+                ) as answer:
+                    if answer.status < 300:
+                        return True
+                    why = str(answer.status)
+                    if 400 <= answer.status < 500 and answer.status not in (408, 429):
+                        break
+            except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+                why = type(exc).__name__  # its text may hold the URL, and that a secret
+        log.error("the alert webhook took nothing: %s", why)
+        return False
+
+    async def close(self, within_s: float = 2.0) -> None:
+        """Give what waits a last chance."""
+        task = self._task
+        if task is not None:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(task, within_s)

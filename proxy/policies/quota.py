@@ -1,0 +1,276 @@
+"""Limits and budgets: reserve before, settle after, exactly once.
+
+All that a request may take is asked of the ledger in one step, with the
+tokens it will probably use; when it ends, however it ends, what it really
+used takes the estimate's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.alert import Alert, Alerts, Facts, Kind
+from proxy.core.errors import (
+    BudgetSpent,
+    LimitsDown,
+    PriceUnknown,
+    ProxyError,
+    RateLimited,
+    TokensLimited,
+)
+from proxy.core.exchange import End, Exchange, Head, Usage
+from proxy.core.ledger import Claim, Grant, Ledger, Settlement
+from proxy.core.plan import Plan
+from proxy.core.policy import Answer, Policy, StreamHalf
+from proxy.core.ports import Clock
+from proxy.observe.billing import record_of
+from proxy.observe.log import hash_of
+from proxy.rules.allowance import (
+    NOBODY,
+    AllowanceTable,
+    Amounts,
+    Bound,
+    Sheet,
+    actual_of,
+    claims_of,
+    relaxed,
+)
+from proxy.rules.prices import Price, cost_nanos
+from proxy.rules.spending import GENERATES, used_by
+from proxy.wire.ratelimits import limit_headers, without_limits
+
+MIN_WAIT_S: Final = 0.1
+MAX_WAIT_S: Final = 10.0
+"""Bounds of the guess at when a slot will be free."""
+MAX_TOLD: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the policy works with.
+
+    ``replan`` plans the same request for another model, ``price`` sets an
+    exchange's cost from its usage, ``refused`` counts a refusal by tenant and
+    limit.
+    """
+
+    ledger: Ledger
+    alerts: Alerts
+    clock: Clock
+    find_price: Callable[[str], Price | None]
+    price: Callable[[Exchange], None]
+    replan: Callable[[Exchange, str], Plan]
+    refused: Callable[[str, str], None]
+
+
+class _Taken:
+    """What an exchange has reserved."""
+
+    __slots__ = ("lease", "sheet")
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.lease = ""
+
+
+class QuotaPolicy(Policy):
+    """Holds every limit of tenant, key, user and model at once."""
+
+    name = "quota"
+
+    def __init__(self, table: AllowanceTable, means: Means) -> None:
+        self._table = table
+        self._means = means
+        self._ledger = means.ledger
+        self._wall = means.clock.wall
+        self._now = means.clock.now
+        self._lasts: dict[str, float] = {}
+        self._told: dict[tuple[str, str, str, int], None] = {}
+
+    async def on_request(self, x: Exchange) -> Answer | None:
+        """Reserve, or refuse with when to come back."""
+        sheet = self._table.find(x.tenant, x.key_name, x.model, is_stream=x.stream)
+        if sheet is None or not sheet.steps:
+            return None
+        user = ""
+        if sheet.has_users:
+            user = f"user/{hash_of(x.user) if x.user else NOBODY}"
+        taken = x.reserved = _Taken(sheet)
+        while True:
+            sheet = taken.sheet
+            amounts = self._amounts(x, sheet, _estimate(x))
+            claims = claims_of(sheet, amounts, user)
+            record = b""
+            if self._ledger.keeps_estimates:
+                record = record_of(x, _estimate(x), amounts.cost, self._wall())
+            grant = await self._ledger.reserve(x.tenant, claims, record)
+            if grant.lease is not None:
+                break
+            await self._denied(x, taken, claims, grant)
+        taken.lease = grant.lease
+        if grant.is_local or grant.was_uncounted:
+            x.notes["limits"] = "local" if grant.is_local else "uncounted"
+        else:
+            _tell_limits(x, sheet, grant)
+            if sheet.soft:
+                await self._tell_soft(x, sheet, claims, grant)
+        return None
+
+    def _amounts(self, x: Exchange, sheet: Sheet, usage: Usage) -> Amounts:
+        """What ``usage`` takes of each measure."""
+        cost = 0
+        if sheet.needs_cost and x.model:
+            price = self._means.find_price(x.billed)
+            if price is None:
+                raise PriceUnknown(
+                    f"the model {x.billed[:100]!r} has no price, and tenant {x.tenant!r} has a "
+                    "budget in dollars; add it to `prices`"
+                )
+            cost = cost_nanos(price, usage)
+        prompt, completion = usage.prompt, usage.completion
+        return Amounts(1, prompt + completion, completion, 1, cost)
+
+    async def _denied(
+        self, x: Exchange, taken: _Taken, claims: tuple[Claim, ...], grant: Grant
+    ) -> None:
+        """Raise, or change the request so that it may be asked for again."""
+        at = grant.denied
+        assert at is not None
+        sheet, bound = taken.sheet, taken.sheet.bounds[at]
+        if grant.was_uncounted and not grant.is_local:
+            self._means.refused(x.tenant, bound.limit.name)
+            raise LimitsDown(
+                "limits cannot be checked just now; try again", retry_after=grant.wait_s or 1.0
+            )
+        budget = bound.budget
+        if budget is not None:
+            await self._tell_once(x, "budget_spent", bound, claims[at], grant.reset_s[at])
+            if budget.action == "cap_output":
+                if x.endpoint.name in GENERATES:
+                    x.max_output = min(budget.most, x.max_output or budget.most)
+            elif budget.action == "route_to":
+                if x.model != budget.model:
+                    x.plan = self._means.replan(x, budget.model)
+            else:
+                self._refuse(x, sheet, grant)
+            # Its money is spent, but what follows is still counted.
+            taken.sheet = relaxed(sheet, at)
+            x.notes["budget"] = f"{bound.limit.name}: {budget.action}"
+            return
+        self._refuse(x, sheet, grant)
+
+    def _refuse(self, x: Exchange, sheet: Sheet, grant: Grant) -> None:
+        assert grant.denied is not None
+        bound = sheet.bounds[grant.denied]
+        _tell_limits(x, sheet, grant)
+        self._means.refused(x.tenant, bound.limit.name)
+        raise self._refusal(x, bound, grant)
+
+    def _refusal(self, x: Exchange, bound: Bound, grant: Grant) -> ProxyError:
+        whose = "" if bound.by == "tenant" else f" of this {bound.by}"
+        limit = f"tenant {x.tenant!r}: the limit{whose} of {bound.shown}"
+        wait = grant.wait_s
+        if bound.measure == "cost":
+            return BudgetSpent(f"{limit} is spent")
+        kind = TokensLimited if bound.measure in ("tokens", "output") else RateLimited
+        if bound.measure == "slots":
+            wait = self._lasts.get(x.tenant, 1.0) / bound.limit.cap
+            wait = min(max(wait, MIN_WAIT_S), MAX_WAIT_S)
+            return kind(f"{limit} is in use; try again soon", retry_after=wait)
+        if wait is None:
+            return kind(f"{limit} can never let a request of this size pass; make it smaller")
+        return kind(f"{limit} is reached; try again in {wait:.3g} s", retry_after=wait)
+
+    async def _tell_soft(
+        self, x: Exchange, sheet: Sheet, claims: tuple[Claim, ...], grant: Grant
+    ) -> None:
+        """Tell of budgets that are nearly spent."""
+        for at in sheet.soft:
+            bound = sheet.bounds[at]
+            assert bound.budget is not None
+            if bound.limit.cap - grant.remaining[at] >= bound.budget.soft:
+                await self._tell_once(x, "budget_soft", bound, claims[at], grant.reset_s[at])
+
+    async def _tell_once(
+        self, x: Exchange, kind: Kind, bound: Bound, claim: Claim, reset_s: float
+    ) -> None:
+        """Tell once a window: of all replicas the one whose claim on telling is granted."""
+        ends = round((self._wall() + reset_s) / 60)
+        key = (x.tenant, claim.scope, f"{kind} {bound.limit.name}", ends)
+        budget = bound.budget
+        if key in self._told or budget is None:
+            return
+        if len(self._told) >= MAX_TOLD:
+            del self._told[next(iter(self._told))]
+        self._told[key] = None
+        first = budget.first_soft if kind == "budget_soft" else budget.first_spent
+        grant = await self._ledger.reserve(x.tenant, (Claim(first, claim.scope),))
+        if grant.lease is None:
+            return
+        self._ledger.settle(grant.lease, Settlement((1,)))
+        what = "is spent" if kind == "budget_spent" else f"is over {budget.soft_shown} spent"
+        text = f"tenant {x.tenant!r}: the budget of {bound.shown} {what}"
+        usd = bound.limit.cap / 1e9
+        facts = Facts(scope=claim.scope, budget=bound.limit.name, usd=usd)
+        self._means.alerts.tell(Alert(kind, x.tenant, text, facts))
+
+    def on_response(self, x: Exchange, head: Head) -> StreamHalf | None:
+        """The upstream's own limits are not the tenant's."""
+        if x.reserved is not None:
+            head.headers = without_limits(head.headers)
+        return None
+
+    def on_end(self, x: Exchange, end: End) -> None:
+        """Settle on what was used, or give everything back."""
+        taken = x.reserved
+        if taken is None:
+            if x.attempts and self._ledger.keeps_rows:
+                self._ledger.note(x.tenant, self._record(x, end, used_by(x, end) or Usage()))
+            return
+        if not taken.lease:
+            return
+        sheet = taken.sheet
+        used = used_by(x, end)
+        if used is None:
+            self._ledger.settle(taken.lease, Settlement((0,) * len(sheet.steps)))
+            return
+        record = self._record(x, end, used)
+        total = used.prompt + used.completion
+        actual = Amounts(1, total, used.completion, 1, x.cost_nanos or 0)
+        self._ledger.settle(taken.lease, Settlement(actual_of(sheet, actual), record))
+        if end.kind == "complete":
+            lasted = self._now() - x.started
+            self._lasts[x.tenant] = 0.8 * self._lasts.get(x.tenant, lasted) + 0.2 * lasted
+
+    def _record(self, x: Exchange, end: End, used: Usage) -> bytes:
+        if x.usage is None and (used.prompt or used.completion):
+            x.usage = used
+            self._means.price(x)
+        if not self._ledger.keeps_rows:
+            return b""
+        return record_of(x, used, x.cost_nanos or 0, self._wall(), end.kind)
+
+
+_NOTHING: Final = Usage(estimated=True)
+
+
+def _estimate(x: Exchange) -> Usage:
+    estimate = x.estimate
+    if estimate is None:
+        return _NOTHING
+    if x.max_output is not None and estimate.completion > x.max_output * x.choices:
+        return Usage(estimate.prompt, x.max_output * x.choices, estimated=True)
+    return estimate
+
+
+def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:
+    """The headers: of each kind the bound that is nearest to its end."""
+    remaining = grant.remaining
+    for kind, places in sheet.told:
+        at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
+        limit = sheet.bounds[at].limit
+        x.answer_headers += limit_headers(
+            kind, limit.amount or limit.cap, remaining[at], grant.reset_s[at]
+        )

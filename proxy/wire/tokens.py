@@ -1,0 +1,152 @@
+"""What of a request's body costs tokens, and how many of them it may cost.
+
+Text is gathered from the fields that models read; images and sound are
+counted apart, because their base64 is not what is paid for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from proxy.core.errors import BadRequest
+
+_PROMPTS: Final = ("messages", "input", "prompt", "instructions", "query", "documents", "text_1",
+                   "text_2")  # fmt: skip
+_EXTRA: Final = ("tools", "functions", "response_format", "text")
+_NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
+"""Fields of messages and parts that are no text."""
+_BOUNDS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+SOUND_BYTES: Final = 6400
+"""Base64 of sound for one token: 48 kB a second, ten tokens a second."""
+FILE_BYTES: Final = 8
+MAX_CHOICES: Final = 128
+
+
+class Prompt(NamedTuple):
+    """What of a request is prompt: text, and what is counted apart.
+
+    ``tokens`` are those that the client sent as numbers, or as sound or files.
+    """
+
+    data: bytes
+    messages: int = 0
+    images: int = 0
+    tokens: int = 0
+
+
+class _Gather:
+    """Walks a prompt of any shape without recursion."""
+
+    __slots__ = ("images", "messages", "parts", "tokens")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.messages = 0
+        self.images = 0
+        self.tokens = 0
+
+    def take(self, value: object) -> None:
+        todo = [value]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, str):
+                self.parts.append(value)
+            elif isinstance(value, dict):
+                if "role" in value:
+                    self.messages += 1
+                    content = value.get("content")
+                    if isinstance(content, str) and len(value) == 2:
+                        self.parts.append(content)
+                        continue
+                if not self._is_part(value):
+                    todo.extend(value[name] for name in value if name not in _NAMES)
+            elif isinstance(value, list):
+                if value and type(value[0]) is int:
+                    self.tokens += len(value)
+                else:
+                    todo.extend(value)
+
+    def _is_part(self, part: dict[str, Any]) -> bool:
+        """Whether this is a content part that counts by its kind; counted then."""
+        kind = part.get("type")
+        if kind in ("text", "input_text", "output_text"):
+            if isinstance(text := part.get("text"), str):
+                self.parts.append(text)
+            return True
+        if kind in ("image_url", "input_image", "image"):
+            self.images += 1
+            return True
+        inner = part.get(kind) if isinstance(kind, str) else None
+        holder = inner if isinstance(inner, dict) else part
+        if kind in ("input_audio", "audio"):
+            self.tokens += _length(holder.get("data")) // SOUND_BYTES
+            return True
+        if kind in ("file", "input_file"):
+            self.tokens += _length(holder.get("file_data")) // FILE_BYTES
+            return True
+        return False
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, str) else 0
+
+
+def prompt_of(body: dict[str, Any]) -> Prompt:
+    """Everything of ``body`` that a model will read."""
+    found = _Gather()
+    for name in _PROMPTS:
+        value = body.get(name)
+        if value is not None:
+            found.take(value)
+    text = "\n".join(found.parts)
+    data = text.encode("utf-8", "surrogatepass")
+    for name in _EXTRA:
+        if value := body.get(name):
+            data += orjson.dumps(value)
+    return Prompt(data, found.messages, found.images, found.tokens)
+
+
+def wanted_of(body: dict[str, Any]) -> int | None:
+    """The client's own bound of one answer's tokens; the least if it gave several.
+
+    Raises ``BadRequest`` for a bound that is no number: another reader might
+    take it for a larger one.
+    """
+    wanted: int | None = None
+    for name in _BOUNDS:
+        value = body.get(name)
+        if value is None:
+            continue
+        if type(value) is not int or value < 0:
+            raise BadRequest(f"{name} must be a whole number", param=name)
+        wanted = value if wanted is None else min(wanted, value)
+    return wanted
+
+
+def choices_of(body: dict[str, Any]) -> int:
+    """How many answers are asked for.  Raises ``BadRequest`` for no number."""
+    choices = 1
+    for name in ("n", "best_of"):
+        value = body.get(name)
+        if value is None:
+            continue
+        if type(value) is not int or not 0 < value <= MAX_CHOICES:
+            raise BadRequest(f"{name} must be between 1 and {MAX_CHOICES}", param=name)
+        choices = max(choices, value)
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and len(prompt) > 1 and type(prompt[0]) is not int:
+        choices *= len(prompt)
+    return choices
+
+
+def capped(body: dict[str, Any], most: int, default: str) -> dict[str, int]:
+    """The fields to change so that no answer is longer than ``most``.
+
+    ``default`` is the field to set where the client gave none.
+    """
+    given = [name for name in _BOUNDS if body.get(name) is not None]
+    if not given:
+        return {default: most}
+    return {name: most for name in given if body[name] > most}

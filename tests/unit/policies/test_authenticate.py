@@ -1,0 +1,129 @@
+"""Keys first, then tokens, then the anonymous tenant if there is one."""
+
+from hashlib import sha256
+
+import pytest
+
+from proxy.core.errors import PathNotAllowed, Unauthenticated
+from proxy.core.ports import Identity
+from proxy.policies.authenticate import AuthenticatePolicy, Caller, Issuer, Key
+from tests.kit import FakeClock, exchange
+
+JWT = "aGVhZA.Ym9keQ.c2ln"
+
+
+class FakeTokens:
+    """Answers with what it was given, at once or when it is asked again."""
+
+    def __init__(self, answer=None, later=None):
+        self.answer, self.later, self.calls = answer, later, []
+
+    def verify(self, token, digest):
+        self.calls.append(f"verify {token}")
+        assert digest == sha256(token.encode()).digest()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def fetch(self, token, digest):
+        self.calls.append(f"fetch {token}")
+        if isinstance(self.later, Exception):
+            raise self.later
+        return self.later
+
+
+def policy(tokens=None, *, anonymous=None, scopes=None):
+    callers = {
+        "acme": Caller("acme", lambda x: "/files" not in x.path, {"team": "a"}),
+        "all": Caller("all", lambda _: True),
+    }
+    keys = (Key("acme", sha256(JWT.encode() + b"-key").digest(), "one"),)
+    issuer = Issuer(tokens, scopes or {}) if tokens is not None else None
+    return AuthenticatePolicy(callers, keys, anonymous, FakeClock(), issuer)
+
+
+async def run(made, secret, **more):
+    x = exchange(headers={"authorization": f"Bearer {secret}"} if secret else {}, **more)
+    await made.on_request(x)
+    return x
+
+
+async def test_a_key_is_a_key_whatever_it_looks_like():
+    tokens = FakeTokens()
+    x = await run(policy(tokens), JWT + "-key")
+
+    assert (x.tenant, x.key_name, x.subject, tokens.calls) == ("acme", "one", "", [])
+
+
+async def test_a_good_token_names_tenant_and_subject_without_waiting():
+    tokens = FakeTokens(Identity("acme", "alice"))
+    x = await run(policy(tokens), JWT)
+
+    assert (x.tenant, x.key_name, x.subject, x.tags) == ("acme", "jwt", "alice", {"team": "a"})
+    assert tokens.calls == [f"verify {JWT}"]
+
+
+async def test_a_token_of_a_key_not_at_hand_waits_for_newer_keys():
+    tokens = FakeTokens(None, Identity("acme"))
+    x = await run(policy(tokens), JWT)
+
+    assert x.tenant == "acme"
+    assert tokens.calls == [f"verify {JWT}", f"fetch {JWT}"]
+
+
+@pytest.mark.parametrize("anonymous", [None, "all"])
+@pytest.mark.parametrize("secret", [JWT, "aGVhZA.Ym9keQ.", JWT + "=", "a.b.c"])
+async def test_a_token_that_is_not_good_is_refused_even_where_anyone_is_served(anonymous, secret):
+    for tokens in (
+        FakeTokens(Unauthenticated("the token has expired")),
+        FakeTokens(None, Unauthenticated("the token has expired")),
+    ):
+        with pytest.raises(Unauthenticated, match="expired"):
+            await run(policy(tokens, anonymous=anonymous), secret)
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-from-openai", "a.b", "a.b.c.d", "a b.c.d", "a/b.c.d", "..", ""]
+)
+async def test_what_has_not_the_form_of_a_token_is_not_checked_as_one(secret):
+    tokens = FakeTokens()
+    x = await run(policy(tokens, anonymous="all"), secret)
+
+    assert (x.tenant, tokens.calls) == ("all", [])
+
+
+async def test_without_a_provider_a_token_is_a_key_like_any_other():
+    assert (await run(policy(anonymous="all"), JWT)).tenant == "all"
+    with pytest.raises(Unauthenticated, match="not one of this proxy's"):
+        await run(policy(), JWT)
+
+
+SCOPES = {
+    "chat": lambda x: x.path == "/v1/chat/completions",
+    "all": lambda _: True,
+}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "path", "is_allowed"),
+    [
+        ({"chat"}, "/v1/chat/completions", True),
+        ({"chat"}, "/v1/embeddings", False),
+        ({"chat", "all"}, "/v1/embeddings", True),
+        (set(), "/v1/chat/completions", False),
+        ({"all"}, "/v1/files", False),
+    ],
+)
+async def test_a_path_needs_a_scope_and_the_tenants_leave(scopes, path, is_allowed):
+    made = policy(FakeTokens(Identity("acme", "", frozenset(scopes))), scopes=SCOPES)
+    if is_allowed:
+        assert (await run(made, JWT, path=path)).tenant == "acme"
+    else:
+        with pytest.raises(PathNotAllowed):
+            await run(made, JWT, path=path)
+
+
+async def test_scopes_do_not_bind_who_has_a_key():
+    x = await run(policy(FakeTokens(), scopes={"chat": lambda _: False}), JWT + "-key")
+
+    assert x.tenant == "acme"
