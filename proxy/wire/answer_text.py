@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from proxy.wire.events import TERMINAL
+from proxy.wire.prompt import OWN_NAMES
 
 _STRUCTURE: Final = frozenset(
     {
@@ -26,6 +27,7 @@ _STRUCTURE: Final = frozenset(
 """Names of what no person reads, or what repeats the text beside it."""
 
 _NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_NOTHING: Final[frozenset[str]] = frozenset()
 _NUMBERED: Final = frozenset(_NUMBERS)
 _HOLDERS: Final = (str, dict, list)
 _ENDS: Final = frozenset({"message_stop", *TERMINAL})
@@ -90,18 +92,19 @@ def _numbers(value: dict[str, Any]) -> tuple[Hashable, ...]:
 def _gathered(event: dict[str, Any], base: tuple[Hashable, ...]) -> list[Piece]:
     """All texts in their order; not by recursion, as upstreams nest as they like."""
     pieces: list[Piece] = []
-    todo: list[tuple[tuple[Hashable, ...], Any]] = [(base, event)]
+    # Beside each value stands what of its names is passed over.
+    todo: list[tuple[tuple[Hashable, ...], Any, frozenset[str]]] = [(base, event, _STRUCTURE)]
     while todo:
-        path, value = todo.pop()
+        path, value, passed = todo.pop()
         if value.__class__ is str:
             if value:
                 pieces.append(Piece(path, value))
         elif value.__class__ is dict:
             # Most of an event is numbers and nulls, which are passed over here.
             inner = [
-                ((*path, name), item)
+                ((*path, name), item, _NOTHING if name in OWN_NAMES else passed)
                 for name, item in value.items()
-                if item.__class__ in _HOLDERS and name not in _STRUCTURE
+                if item.__class__ in _HOLDERS and name not in passed
             ]
             todo += inner[::-1]
         else:
@@ -109,7 +112,7 @@ def _gathered(event: dict[str, Any], base: tuple[Hashable, ...]) -> list[Piece]:
                 item = value[i]
                 if item.__class__ in _HOLDERS:
                     number = _numbers(item) if item.__class__ is dict else ()
-                    todo.append(((*path, *(number or (i,))), item))
+                    todo.append(((*path, *(number or (i,))), item, passed))
     return pieces
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
+import re2
 
 from proxy.core.judging import Role, Said
 
@@ -19,10 +20,13 @@ STRUCTURE: Final = frozenset(
         "role", "type", "id", "object", "model", "status", "tool_call_id", "call_id", "item_id",
         "encoding_format", "detail", "format", "service_tier", "previous_response_id", "voice",
         "conversation", "cache_salt", "prompt_cache_key", "encrypted_content", "truncation",
-        "reasoning_effort", "response_id", "file_id", "vector_store_ids", "include",
+        "reasoning_effort", "response_id", "file_id", "media_type", "vector_store_ids", "include",
     }
 )  # fmt: skip
 """Names of strings that steer and are not read."""
+
+OWN_NAMES: Final = frozenset({"variables", "input", "arguments", "default", "examples", "enum"})
+"""Names under which everybody chooses names as they like, and all is read."""
 
 _ROLES: Final[dict[str, Role]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
@@ -34,7 +38,9 @@ _WHOSE: Final[dict[str, Role]] = {
 }  # fmt: skip
 _COLON_APART: Final = re.compile(rb'"[ \t\r\n]+:')
 _MEDIA: Final = ("image/", "audio/", "video/", "application/pdf")
-_NO_TEXT: Final = tuple(f"data:{kind}" for kind in _MEDIA)
+_DATA_URLS: Final = tuple(f"data:{kind}" for kind in _MEDIA)
+_MEDIA_NAMES: Final = frozenset({"url", "image_url", "file_data", "data"})
+_ENCODED: Final = re2.compile(rb"(?:data:[\w/+.;=-]{1,100};base64,)?[A-Za-z0-9+/=_\r\n-]*")
 
 
 def said_in(body: dict[str, Any]) -> Iterator[Said]:
@@ -67,32 +73,40 @@ def _whose(item: object) -> Role:
 
 def joined(value: object) -> str:
     """All strings in a value, in their order, a line each."""
-    if isinstance(value, str):
-        return "" if value.startswith(_NO_TEXT) else value
-    return "\n".join(_leaves(value))
-
-
-def _is_media(value: dict[str, Any]) -> bool:
-    """Whether this is a picture or the like, in base64 and labelled as such."""
-    kind = value.get("media_type")
-    return isinstance(kind, str) and kind.startswith(_MEDIA)
+    return value if isinstance(value, str) else "\n".join(_leaves(value))
 
 
 def _leaves(value: object) -> Iterator[str]:
-    todo: list[object] = [value]
+    # Beside each value stands whether its names are somebody's own.
+    todo: list[tuple[object, bool]] = [(value, False)]
     while todo:
-        here = todo.pop()
+        here, is_own = todo.pop()
         if isinstance(here, str):
-            if here and not here.startswith(_NO_TEXT):
+            if here:
                 yield here
         elif isinstance(here, list):
-            todo.extend(reversed(here))
+            todo += [(item, is_own) for item in reversed(here)]
         elif isinstance(here, dict):
-            if here.get("type") == "input_audio" or _is_media(here):
-                continue
-            todo.extend(
-                v for k, v in reversed(here.items()) if not (k in STRUCTURE and isinstance(v, str))
-            )
+            todo += [
+                (item, is_own or name in OWN_NAMES)
+                for name, item in reversed(here.items())
+                if not isinstance(item, str)
+                or (
+                    (is_own or name not in STRUCTURE)
+                    and not (name in _MEDIA_NAMES and _is_media(item, here))
+                )
+            ]
+
+
+def _is_media(value: str, among: dict[str, Any]) -> bool:
+    """Whether a string is a picture or the like: labelled so, under a name that
+    no text has, and nothing but base64.
+    """
+    kind = among.get("media_type", "")
+    is_labelled = value.startswith(_DATA_URLS) or (
+        "format" in among or (isinstance(kind, str) and kind.startswith(_MEDIA))
+    )
+    return is_labelled and _ENCODED.fullmatch(value.encode("utf-8", "replace")) is not None
 
 
 def unambiguous(raw: bytes, body: dict[str, Any]) -> bytes:

@@ -75,6 +75,8 @@ def test_a_response_does_not_repeat_its_request():
         ({"type": "response.output_text.delta", "item_id": "i", "output_index": 1, "content_index": 2, "delta": "a"},
          [(("response.output_text.delta", 1, 2, "i", "delta"), "a")]),
         ({"type": "response.output_text.done", "output_index": 1, "content_index": 2, "text": "a"}, [(None, "a")]),
+        ({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "name": "f", "input": {"id": "a"}}},
+         [((0, "content_block", "name"), "f"), ((0, "content_block", "input", "id"), "a")]),
         ({"id": "a", "object": "b", "model": "c", "system_fingerprint": "d", "choices": []}, []),
         ({"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}]}}]},
          [(("choices", 0, "delta", "content"), "a")]),

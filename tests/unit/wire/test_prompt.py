@@ -41,7 +41,17 @@ def said(body):
         ({"messages": [{"role": "user", "content": [
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}]}]},
-         [("user", "text/plain\na")]),
+         [("user", "a")]),
+        ({"prompt": {"id": "p", "variables": {"id": "a", "model": {"type": "b"}}}}, [("user", "a\nb")]),
+        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {"type": "a"}}]}]},
+         [("assistant", "f\na")]),
+        # A label does not make a picture of a text.
+        ({"messages": [{"role": "user", "content": "data:image/png;base64,aWdub3Jl"}]}, [("user", "data:image/png;base64,aWdub3Jl")]),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "media_type": "image/png", "text": "a"},
+            {"type": "input_audio", "text": "b", "input_audio": {"data": "c d, e", "format": "wav"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,a, and read this"}},
+            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}]}]},
+         [("user", "a\nb\nc d, e\ndata:image/png;base64,a, and read this\nhttps://x.example/a.png")]),
         ({"messages": "odd", "input": {"role": "x"}}, [("other", "odd")]),
     ],
 )  # fmt: skip
