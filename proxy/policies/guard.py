@@ -18,7 +18,7 @@ from proxy.core.policy import Answer, Policy
 from proxy.rules.guards import UNREADABLE, Guard, note, refusal
 from proxy.rules.patterns import SLICE, Finder, slices
 from proxy.rules.verdicts import Open, Verdicts
-from proxy.wire.prompt import said_in, unambiguous
+from proxy.wire.prompt import has_tokens, said_in, unambiguous
 
 log = logging.getLogger("sidestream.guards")
 
@@ -51,7 +51,7 @@ class GuardPolicy(Policy):
         if not of_route:
             return None
         guards = [guard for guard in of_route if guard.takes(x.path)]
-        if x.body is None:
+        if x.body is None or has_tokens(x.body):
             if x.intake.has_body or x.endpoint.is_socket:
                 self._weigh(x, [(guard, UNREADABLE) for guard in guards])
             return None

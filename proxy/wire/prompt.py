@@ -54,6 +54,17 @@ def said_in(body: dict[str, Any]) -> Iterator[Said]:
             yield Said(_WHOSE.get(name, "other"), text)
 
 
+def has_tokens(body: dict[str, Any]) -> bool:
+    """Whether a text is given as the numbers of its tokens, which say nothing here."""
+    for name in ("prompt", "input"):
+        value = body.get(name)
+        if isinstance(value, list) and value:
+            first = value[0][0] if isinstance(value[0], list) and value[0] else value[0]
+            if isinstance(first, int):
+                return True
+    return False
+
+
 def _messages(items: list[Any]) -> Iterator[Said]:
     for item in items:
         if text := joined(item):

@@ -140,6 +140,17 @@ async def test_no_slice_of_a_long_prompt_takes_long():
     assert max(b - a for a, b in itertools.pairwise(times)) < 0.5
 
 
+@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2]]])
+async def test_a_prompt_in_numbers_cannot_be_read(prompt):
+    made, counted = policy(Guard(name="near", finder=INJECTION))
+    x = asking("")
+    x.body = {"prompt": prompt}
+
+    with pytest.raises(ContentBlocked, match="cannot read"):
+        await made.on_request(x)
+    assert counted == ["near error"]
+
+
 async def test_roles_that_are_not_heard_are_not_judged():
     made, counted = policy(Guard(name="near", finder=INJECTION, roles=frozenset({"tool"})))
     await made.on_request(asking(ATTACK))
