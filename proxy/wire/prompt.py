@@ -58,9 +58,8 @@ def has_tokens(body: dict[str, Any]) -> bool:
     """Whether a text is given as the numbers of its tokens, which say nothing here."""
     for name in ("prompt", "input"):
         value = body.get(name)
-        if isinstance(value, list) and value:
-            first = value[0][0] if isinstance(value[0], list) and value[0] else value[0]
-            if isinstance(first, int):
+        for item in value if isinstance(value, list) else ():
+            if isinstance(item, int) or (isinstance(item, list) and item):
                 return True
     return False
 

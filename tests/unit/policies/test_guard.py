@@ -140,7 +140,7 @@ async def test_no_slice_of_a_long_prompt_takes_long():
     assert max(b - a for a, b in itertools.pairwise(times)) < 0.5
 
 
-@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2]]])
+@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2]], ["text", [1, 2]]])
 async def test_a_prompt_in_numbers_cannot_be_read(prompt):
     made, counted = policy(Guard(name="near", finder=INJECTION))
     x = asking("")
