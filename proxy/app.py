@@ -31,6 +31,7 @@ from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
+from proxy.guarding import Guarding
 from proxy.identity.fetched import Keyring
 from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
@@ -39,12 +40,15 @@ from proxy.observe.queues import Queues
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
+from proxy.policies.guard import GuardPolicy
 from proxy.policies.measure import MeasurePolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.quota import Means, QuotaPolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.route import RoutePolicy, replanner
 from proxy.policies.switch import SwitchPolicy
+from proxy.policies.tools import ToolsPolicy
+from proxy.policies.watch import WatchPolicy
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
@@ -89,19 +93,22 @@ class App:
         metrics.include(queues.collect)
         self._fleet = Fleet(loop, clock.now, queues)
         self._shipped = load_prices(PRICES.read_bytes())
+        self._guarding = Guarding(clock, metrics)
 
     def generation(self, settings: Settings) -> Generation:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
         prices = PriceTable(self._shipped, prices_of(settings))
         price = _pricing(prices)
-        upstreams = self._fleet.upstreams(specs_of(settings))
+        specs = specs_of(settings)
+        upstreams = self._fleet.upstreams(specs)
         forward = Forwarder(
             upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
         scopes = scopes_of(settings)
         allowances = allowance_table(settings)
-        accounts = self._accounts
+        accounts, guarding = self._accounts, self._guarding
+        guards = guarding.made(settings, specs)
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
@@ -116,12 +123,16 @@ class App:
             RoutePolicy(table, scopes),
             # Both of a tenant and of a route, so after both are known.
             SwitchPolicy(accounts.switches),
+            # Only what a tenant may use is worth judging.
+            ToolsPolicy(guards.toolboxes),
+            # Behind whatever changes texts: judges see what the upstream will.
+            GuardPolicy(
+                guards.requests, guards.panel, guarding.verdicts, guarding.count, guarding.rest
+            ),
+            WatchPolicy(guards.answers, guards.panel, guarding.count),
             # What it will cost depends on the target.
             MeasurePolicy(
-                allowances,
-                accounts.estimator,
-                prices.find,
-                ExactCount(upstreams, self._clock.now),
+                allowances, accounts.estimator, prices.find, ExactCount(upstreams, self._clock.now)
             ),
             # Last, so that nothing is reserved for what another stage refuses.
             QuotaPolicy(
@@ -178,6 +189,10 @@ class App:
         """Let go of idle connections."""
         self._fleet.close()
         self._keyring.close()
+
+    async def leave(self) -> None:
+        """Let go of what takes a moment to close."""
+        await self._guarding.close()
 
 
 def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:

@@ -171,6 +171,7 @@ class Worker:
                 server.close()
             await self.clients.shutdown(0.1)
             self.app.close()
+            await self.app.leave()
             await self.accounts.close()
             await runner.cleanup()
             if self.lines is not None:

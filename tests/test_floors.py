@@ -16,10 +16,11 @@ MAY_IMPORT = {
     "policies": {"core", "wire", "rules", "observe", "config.schema"},
     "stores": {"core", "rules", "stores"},
     "identity": {"core", "identity"},
+    "judges": {"core", "wire", "judges"},
     "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},
 }
-IO_FLOORS = {"stores", "identity", "upstream", "edge"}
+IO_FLOORS = {"stores", "identity", "judges", "upstream", "edge"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}

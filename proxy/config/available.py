@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
-ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards", "redaction")
+ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "redaction")
 UPSTREAM = ("breaker", "pace", "health", "resume")
-TENANT = ("redaction", "tools")
+TENANT = ("redaction",)
 
 
 def unavailable(settings: Settings) -> list[Problem]:

@@ -8,6 +8,7 @@ asked of a ``Source``; its values are never repeated in a message.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import types
 import typing
@@ -18,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 import yaml
 
 from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of, some_names
-from proxy.config.nodes import ConfigError, Problem, place_of
-from proxy.config.units import FileSecret, Secret
+from proxy.config.nodes import ConfigError, Problem, place_of, plain
+from proxy.config.units import FileSecret, JsonText, Secret
 
 T = TypeVar("T")
 Reader = Callable[[str], Any]
@@ -155,6 +156,8 @@ class _Binder:
 
     def _scalar(self, node: yaml.Node, kind: Any, path: str) -> Any:
         if isinstance(node, yaml.MappingNode):
+            if kind is JsonText and [key.value for key, _ in node.value] != ["file"]:
+                return JsonText(json.dumps(plain(node)))
             return self._from_file(node, kind, path)
         if not isinstance(node, yaml.ScalarNode):
             return self.note(node, path, f"expected {name_of(kind)}")
@@ -227,7 +230,8 @@ class _Binder:
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             return self.note(node, path, f"cannot read {named}: {reason}")
-        return kind(text) if issubclass(kind, str) else self._read(node, text, kind, path)
+        is_text = issubclass(kind, str) and not hasattr(kind, "parse")
+        return kind(text) if is_text else self._read(node, text, kind, path)
 
 
 def _bool(text: str) -> bool:

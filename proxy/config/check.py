@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from proxy.config.check_guards import guard_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
@@ -24,6 +25,7 @@ def check(
         for problem in rule(settings)
     ]
     problems += money(settings, has_price)
+    problems += guard_problems(settings)
     return problems, list(_unreachable(settings))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of
 from proxy.config.schema import Settings
-from proxy.config.units import FileSecret, Secret
+from proxy.config.units import FileSecret, JsonText, Secret
 
 _VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
@@ -85,6 +85,8 @@ def _scalar(kind: Any) -> dict[str, Any]:
         return {"anyOf": [{"type": ["string", "number", "boolean"]}, _FILE]}
     if kind is FileSecret:
         return {"type": "string"}
+    if kind is JsonText:
+        return {"type": ["object", "string"]}
     if kind is bool:
         return {"anyOf": [{"type": "boolean"}, variable]}
     if kind in (int, float):

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from proxy.config.units import FileSecret, Secret
+from proxy.config.units import FileSecret, JsonText, Secret
 
 
 def is_record(kind: Any) -> bool:
@@ -46,7 +46,8 @@ def some_names(kind: type) -> str:
 def name_of(kind: Any) -> str:
     """What a user calls a kind of value."""
     plain = {str: "text", int: "a whole number", float: "a number", bool: "true or false",
-             date: "a date like 2027-01-01", Secret: "text", FileSecret: "a path"}  # fmt: skip
+             date: "a date like 2027-01-01", Secret: "text", FileSecret: "a path",
+             JsonText: "a JSON object"}  # fmt: skip
     if kind in plain:
         return plain[kind]
     name = getattr(kind, "__name__", "one of a few words").lower()

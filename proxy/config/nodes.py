@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -27,6 +30,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+_JSON_WORD = re.compile(r"true|false|null|-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 NOWHERE = Place("", 0, 0)
 
 
@@ -93,6 +97,19 @@ def _bound(root: yaml.Node, file: str) -> None:
             todo += [(part, depth + 1) for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             todo += [(item, depth + 1) for item in node.value]
+
+
+def plain(node: yaml.Node) -> Any:
+    """A node as JSON would have it: only ``true``, ``false``, ``null`` and
+    numbers are read as such, and only where they are not quoted.
+    """
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): plain(child) for key, child in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [plain(child) for child in node.value]
+    text = str(node.value)
+    is_bare = isinstance(node, yaml.ScalarNode) and node.style is None
+    return json.loads(text) if is_bare and _JSON_WORD.fullmatch(text) else text
 
 
 def place_of(node: yaml.Node, file: str) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -178,6 +179,23 @@ class Address:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class JsonText(str):
+    """A JSON object as text; in YAML it may be written as a mapping."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> JsonText:
+        """Read it as people write it."""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ValueError("this is no JSON object")  # noqa: TRY004 - as all units do
+        return cls(text)
 
 
 class Secret(str):

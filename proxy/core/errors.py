@@ -104,6 +104,20 @@ class ModelNotAllowed(BadRequest):
     code = "model_not_allowed"
 
 
+class ToolNotAllowed(BadRequest):
+    """The tenant may not use this tool, or not so often."""
+
+    status = 403
+    type = "permission_error"
+    code = "tool_not_allowed"
+
+
+class ContentBlocked(BadRequest):
+    """A guard found something; its name and the category are told, no text."""
+
+    code = "content_policy_violation"
+
+
 class UnknownModel(BadRequest):
     """No route of this tenant serves the model asked for."""
 
@@ -196,6 +210,14 @@ class Draining(Overloaded):
     code = "shutting_down"
 
 
+class GuardUnavailable(ProxyError):
+    """A guard that must judge could not, and fails closed."""
+
+    status = 503
+    type = "server_error"
+    code = "guard_unavailable"
+
+
 class UpstreamFailed(ProxyError):
     """The upstream could not be reached, or broke off, or spoke nonsense."""
 
@@ -227,6 +249,12 @@ class UpstreamTruncated(UpstreamFailed):
     """A stream ended properly as HTTP, but without its terminal event."""
 
     code = "upstream_truncated"
+
+
+class AnswerMismatch(UpstreamFailed):
+    """The answer is not the JSON that its schema asks for."""
+
+    code = "answer_schema_mismatch"
 
 
 class UpstreamTimeout(UpstreamFailed):

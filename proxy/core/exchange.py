@@ -94,7 +94,7 @@ class Exchange:
     subject: str = _later("")  # authenticate; whom a token speaks for
     priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
     weight: int = _later(1)  # authenticate; share of a contended upstream
-    raw: bytes | None = _later(None)  # parse; the client's own bytes
+    raw: bytes | None = _later(None)  # parse; the client's own bytes (guards: see architecture)
     body: dict[str, Any] | None = _later(
         None
     )  # parse; a stage that changes it replaces it by a copy

@@ -155,8 +155,14 @@ class Pipeline:
             elif reply.head.is_stream:
                 client.start(x, reply.head)
                 chain = _Chain(halves, client)
-                await reply.pump(chain.through(self._framer()), client.drain)
-                chain.flush()
+                try:
+                    await reply.pump(chain.through(self._framer()), chain.drain)
+                except ProxyError as exc:
+                    # What halves hold is still the upstream's; an error event follows it.
+                    if exc.fault == "upstream":
+                        await chain.flush()
+                    raise
+                await chain.flush()
             else:
                 await self._whole(x, reply, halves, client)
             client.finish()
@@ -170,8 +176,8 @@ class Pipeline:
         client.start(x, answer.head)
         for frame in answer.frames:
             chain.send(frame)
-            await client.drain()
-        chain.flush()
+            await chain.drain()
+        await chain.flush()
         client.finish()
 
     async def _whole(
@@ -188,7 +194,7 @@ class Pipeline:
         chain = _Chain(halves, None, out.append)
         body = b"".join(parts)
         chain.send(Frame(body, body))
-        chain.flush()
+        await chain.flush()
         changed = b"".join(out)
         reply.head.length = len(changed)
         client.start(x, reply.head)
@@ -224,6 +230,7 @@ class _Chain:
         self._sink = sink
         self._is_clear = True
         self._flushes: list[tuple[StreamHalf, Send]] = []
+        self._waiting = tuple(h for h in halves if type(h).settle is not StreamHalf.settle)
         send: Send = self._out
         for half in reversed(halves):
             self._flushes.insert(0, (half, send))
@@ -238,19 +245,31 @@ class _Chain:
 
     def through(self, framer: Framer) -> Write:
         """A ``Write`` that frames what it is given and sends it down the chain."""
-        send = self.send
+        send, waiting = self.send, self._waiting
 
         def write(data: bytes) -> bool:
             for frame in framer.feed(data):
                 send(frame)
-            return self._is_clear
+            return self._is_clear and not any(half.is_waiting for half in waiting)
 
         return write
 
-    def flush(self) -> None:
+    async def drain(self) -> None:
+        """Wait for the halves that wait for somebody, then for the client."""
+        for half, send in self._flushes:
+            if half.is_waiting:
+                await half.settle(send)
+        if self._client is not None:
+            await self._client.drain()
+
+    async def flush(self) -> None:
         """Let go of what the halves hold, innermost first."""
         for half, send in self._flushes:
+            if half.is_waiting:
+                await half.settle(send)
             half.flush(send)
+            if half.is_waiting:
+                await half.settle(send)
 
 
 def _bind(half: StreamHalf, send: Send) -> Send:

@@ -26,6 +26,8 @@ class StreamHalf:
 
     ``feed`` gets whole frames, never torn ones, and sends on none, one or
     several for each; ``flush`` is the last chance to let go of what is held.
+    A half that must wait for somebody says so by ``is_waiting``: the driver
+    then stops the upstream and awaits ``settle``, and does so after ``flush``.
     """
 
     __slots__ = ()
@@ -36,6 +38,14 @@ class StreamHalf:
 
     def flush(self, send: Send) -> None:
         """The answer is over: pass on what was held back."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether ``settle`` has something to wait for."""
+        return False
+
+    async def settle(self, send: Send) -> None:
+        """Wait for it, then pass on what may go."""
 
 
 class Policy:

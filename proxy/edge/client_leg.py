@@ -15,6 +15,7 @@ from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.ports import Clock
 from proxy.edge.intake import Client, Incoming
+from proxy.wire.events import number_after
 from proxy.wire.faults import error_body, error_headers, stream_error
 
 _STATUS_LINES: Final = {
@@ -65,6 +66,7 @@ class Leg:
         "_is_head",
         "_is_http10",
         "_labels",
+        "_last",
         "_left",
         "_x",
         "is_closing",
@@ -85,6 +87,7 @@ class Leg:
         self._is_chunked = False
         self._left: int | None = None
         self._head = b""
+        self._last = b""
         self._x: Exchange | None = None
 
     def start(self, x: Exchange, head: Head) -> None:
@@ -155,6 +158,7 @@ class Leg:
         """Send bytes of the body in whatever framing was announced."""
         if self._is_head or not data:
             return True
+        self._last = data
         if self._x is not None:
             self._x.sent_bytes += len(data)
         if self._left is not None:
@@ -190,7 +194,9 @@ class Leg:
         elif self._is_chunked and x.stream:
             # Whole events only were sent, so one more can follow; a part of
             # an event too large to hold is closed off first.
-            event = stream_error(error, x.endpoint.dialect, x.sequence)
+            # A stage may have held back events that the upstream did send.
+            number = number_after(self._last) or x.sequence
+            event = stream_error(error, x.endpoint.dialect, number)
             self.is_closing = True
             self.write(b"\n\n" + event if x.is_torn else event)
             self.finish()

@@ -119,7 +119,7 @@ class Fleet:
         pool = self._pools.get(key)
         if pool is None:
             pool = Pool(
-                Origin(host, port, _context(spec.tls) if is_tls else None),
+                Origin(host, port, tls_context(spec.tls) if is_tls else None),
                 self._connection,
                 connect_s=spec.connect_s,
                 idle_s=spec.provider.idle_s,
@@ -183,7 +183,8 @@ class UnusableTls(Exception):
     """A TLS file of an upstream cannot be read or is not what it should be."""
 
 
-def _context(tls: Tls | None) -> ssl.SSLContext:
+def tls_context(tls: Tls | None) -> ssl.SSLContext:
+    """What TLS trusts and shows.  Raises ``UnusableTls``."""
     try:
         context = ssl.create_default_context(cafile=tls.ca or None if tls else None)
         if tls is not None and tls.cert:

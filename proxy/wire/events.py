@@ -29,6 +29,17 @@ TERMINAL: Final = frozenset(
 """Types of the events that end a Responses stream."""
 
 
+_SEQUENCE: Final = re.compile(rb'"sequence_number":\s*(\d{1,12})')
+
+
+def number_after(data: bytes) -> int:
+    """The number of the Responses event that would follow ``data``; 0 if it
+    holds none.
+    """
+    found = _SEQUENCE.findall(data)
+    return int(found[-1]) + 1 if found else 0
+
+
 def split(data: bytes) -> list[bytes]:
     """Whole events, each with its blank line."""
     events, start = [], 0

@@ -13,7 +13,6 @@ case; only what fails them is taken apart.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import orjson
@@ -21,7 +20,7 @@ import orjson
 from proxy.core.endpoint import Dialect
 from proxy.core.errors import UpstreamTruncated
 from proxy.core.exchange import Usage
-from proxy.wire.events import BLANK, MARKS, TERMINAL, has_content, last_in, split
+from proxy.wire.events import BLANK, MARKS, TERMINAL, has_content, last_in, number_after, split
 from proxy.wire.usage import finish_in, merged, usage_in
 
 MAX_HELD: Final = 64 * 1024
@@ -29,7 +28,6 @@ MAX_HELD: Final = 64 * 1024
 is passed on torn, because nothing that must be hidden is that large."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_SEQUENCE: Final = re.compile(rb'"sequence_number":\s*(\d{1,12})')
 
 
 class Relay:
@@ -73,8 +71,7 @@ class Relay:
     @property
     def sequence_number(self) -> int:
         """The number that the next Responses event would have."""
-        found = _SEQUENCE.findall(self._tail)
-        return int(found[-1]) + 1 if found else 0
+        return number_after(self._tail)
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` may go on now: whole events."""
@@ -245,7 +242,7 @@ class Relay:
         if usage is not None:
             self.usage = merged(self.usage, usage)
         self.finish = finish_in(event) or self.finish
-        if event.get("type") in TERMINAL:
+        if isinstance(event.get("type"), str) and event["type"] in TERMINAL:
             self.is_done = True
         if not self.has_content:
             self.has_content = has_content(event)

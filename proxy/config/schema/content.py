@@ -7,10 +7,12 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
+
+import re2
 
 from proxy.config.schema.record import Record, setting
-from proxy.config.units import Comparison, Duration, Secret, Size
+from proxy.config.units import Comparison, Count, Duration, JsonText, Secret, Size
 
 Detector = Literal[
     "email", "phone", "credit_card", "iban", "us_ssn", "national_id", "ip_address", "mac",
@@ -42,6 +44,17 @@ class Rule(Record):
         if bool(self.pattern) == bool(self.terms):
             raise ValueError("give pattern or terms")
 
+    @property
+    def source(self) -> str:
+        """The pattern, or one for the words wherever they stand on their own."""
+        return self.pattern or "|".join(map(_word, self.terms))
+
+
+def _word(term: str) -> str:
+    begin = r"\b" if term[:1].isascii() and term[:1].isalnum() else ""
+    end = r"\b" if term[-1:].isascii() and term[-1:].isalnum() else ""
+    return f"{begin}{re2.escape(term)}{end}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers(Record):
@@ -66,19 +79,78 @@ class Redaction(Record):
     on_error: Literal["open", "closed"] = setting("When a detector fails.", "closed")
 
 
+GuardKind = Literal["patterns", "http", "llm", "schema", "moderation"]
+Pack = Literal["injection", "banned_output"]
+CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
+    "injection": ("override", "extraction", "jailbreak", "forged_role", "smuggled"),
+    "banned_output": ("shell", "sql", "code"),
+}
+"""What the shipped packs tell apart."""
+
+Role = Literal["system", "user", "assistant", "tool", "other"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard(Record):
-    """A judge over requests or answers."""
+    """A judge over requests or answers.
+
+    ``block`` refuses, ``flag`` names the guard in ``x-sidestream-guards``,
+    ``shadow`` only counts and keeps nobody waiting.  A guard of kind
+    ``patterns`` searches; ``moderation``, ``llm`` and ``http`` ask somebody
+    else; ``schema`` judges answers by a JSON Schema, the request's own where
+    none is given here.  Roles that a client makes up are ``other``, as are tool
+    definitions and all texts that are nobody's words.
+    """
 
     stage: Literal["request", "answer", "both"] = setting("What it judges.", "request")
-    kind: Literal["patterns", "http", "llm", "schema", "moderation"] = setting("How it judges.")
-    pack: str = setting("Name of a shipped pattern pack.", "")
+    kind: GuardKind = setting("How it judges.")
+    pack: tuple[Pack, ...] = setting("Names of shipped pattern packs.", ())
+    categories: tuple[str, ...] = setting("Those that count; by default all.", ())
+    patterns: tuple[Rule, ...] = setting("Patterns of one's own; the name is the category.", ())
     action: Literal["block", "flag", "shadow"] = setting("What follows.", "block")
+    roles: tuple[Role, ...] = setting(
+        "Whose words in a request are judged.", ("user", "assistant", "tool", "other")
+    )
+    paths: tuple[str, ...] = setting("Globs of paths it is for; by default all.", ())
     upstream: str | None = setting("Upstream of the judging model.", None)
     model: str = setting("The judging model.", "")
+    preset: Literal["json", "llama_guard", "shieldgemma"] = setting(
+        "How an llm guard is asked and read.", "json"
+    )
+    prompt: str = setting("What an llm guard is told to look for.", "")
+    threshold: float | None = setting(
+        "Least score that counts; by default the judge decides.", None
+    )
     url: str = setting("Where an http guard is asked.", "")
+    headers: Mapping[str, Secret] = setting(
+        "Headers to send there.", factory=lambda: MappingProxyType({})
+    )
+    region: str = setting("Where an http guard is, for tenants bound to regions.", "")
+    schema: JsonText | None = setting("JSON Schema that answers must satisfy.", None)
     timeout: Duration = setting("How long it may take.", Duration(1))
     on_error: Literal["open", "closed"] = setting("When it cannot judge.", "closed")
+    remember: Duration = setting("How long verdicts of others are kept.", Duration(600))
+    window: Count = setting(
+        "Characters of a streamed answer held back for one verdict of another; 0: all.",
+        Count(1000),
+    )
+
+    def __post_init__(self) -> None:
+        """Numbers must be such that something can happen."""
+        if self.timeout <= 0:
+            raise ValueError("timeout must be above 0")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ValueError("threshold is above 0 and at most 1")
+
+    @property
+    def judges_requests(self) -> bool:
+        """Whether it is asked before anything is sent upstream."""
+        return self.stage != "answer" and self.kind != "schema"
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether it is asked about what came back."""
+        return self.stage != "request" or self.kind == "schema"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def test_a_section_that_nothing_uses_does_no_harm(tmp_path):
     path.write_text(
         "upstreams: {a: {base_url: http://a/v1}, b: {base_url: http://b/v1, pace: true}}\n"
         "routes: [{name: r, targets: [{upstream: a}]}]\n"
-        "limits: {x: {concurrency: 1}}\ncache: {c: {}}\nguards: {g: {kind: patterns}}\n"
+        "limits: {x: {concurrency: 1}}\ncache: {c: {}}\nguards: {g: {kind: patterns, pack: injection}}\n"
         "redaction: {r: {detect: [email]}}\n"
     )
 

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from proxy.core.errors import UpstreamReset, UpstreamTimeout
+from proxy.core.errors import Unauthenticated, UpstreamReset, UpstreamTimeout
 from proxy.core.exchange import Head
 from proxy.core.frame import Frame
-from proxy.core.policy import Answer
+from proxy.core.policy import Answer, StreamHalf
 from tests.kit import Hold, Probe, Shout, Transcript, play
 
 PROMPT = "what a client said"
@@ -160,3 +160,64 @@ async def test_a_client_that_is_gone_when_it_is_to_be_refused_ends_all_the_same(
 
     assert end.kind == "upstream_broke"
     assert log[-1] == "a end upstream_broke"
+
+
+class Waits(StreamHalf):
+    """Holds every event until somebody has been waited for."""
+
+    def __init__(self, log, fails=None):
+        self.log, self.fails, self.held = log, fails, []
+
+    def feed(self, frame, send):
+        self.held.append(frame)
+
+    @property
+    def is_waiting(self):
+        return bool(self.held)
+
+    async def settle(self, send):
+        self.log.append(f"waited for {len(self.held)}")
+        if self.fails is not None:
+            raise self.fails
+        held, self.held = self.held, []
+        for frame in held:
+            send(frame)
+
+
+async def test_a_half_that_waits_stops_the_upstream_and_then_lets_go():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Waits(log))], b"data: 1\n\n", b"data: 2\n\ndata: 3\n\n")
+
+    assert log[3:-2] == [
+        "< 200",
+        "waited for 1", "< data: 1\n\n", "drained",
+        "waited for 2", "< data: 2\n\n", "< data: 3\n\n", "drained",
+        "< end",
+    ]  # fmt: skip
+
+
+async def test_a_whole_body_waits_before_its_head_is_sent():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Waits(log))], b"{}", stream=False)
+
+    assert log[3:6] == ["waited for 1", "< 200 of 2", "< {}"]
+
+
+async def test_what_a_half_waited_for_may_refuse_the_answer():
+    log = Transcript()
+    half = Waits(log, fails=Unauthenticated("no"))
+
+    end = await play(log, [Probe(log, "a", half=half)], b"data: 1\n\n", b"data: 2\n\n")
+
+    assert end.kind == "refused"
+    assert log[4:7] == ["waited for 1", "> close", "< refused 401 invalid_api_key"]
+
+
+async def test_what_halves_hold_is_sent_when_the_upstream_breaks_off():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Hold())], b"data: 1\n\n", UpstreamReset("x"))
+
+    assert log[3:6] == ["< 200", "< data: 1\n\n", "> close"]

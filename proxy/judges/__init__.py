@@ -1,0 +1,1 @@
+"""Judges that guards ask over the network."""

@@ -1,0 +1,1 @@
+"""Prompts of our own making, on which the shipped packs are measured."""
