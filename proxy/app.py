@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
+from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
 from proxy.core.ports import Clock
@@ -26,11 +28,13 @@ from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
+from proxy.policies.cache import CachePolicy
 from proxy.policies.catalog import CatalogPolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.route import RoutePolicy
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
+from proxy.shared import Caches
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
 from proxy.wire.sse import Framer
@@ -53,20 +57,21 @@ class App:
     def __init__(
         self,
         *,
-        loop: asyncio.AbstractEventLoop,
         clock: Clock,
         metrics: Metrics,
         room: Room,
         log: RequestLog | None,
         is_draining: Callable[[], bool],
+        caches: Caches,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._room = room
         self._log = log
         self._is_draining = is_draining
+        self._caches = caches
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
-        self._fleet = Fleet(loop, clock.now)
+        self._fleet = Fleet(asyncio.get_running_loop(), clock.now)
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -79,6 +84,8 @@ class App:
             self._chance,
             max_body=settings.process.max_body,
         )
+        caches = self._caches
+        fills = Fills(caches.flights, caches.tasks, self._clock)
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
@@ -89,8 +96,13 @@ class App:
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
+            # Before what a request costs its tenant: a hit costs nothing.
+            CachePolicy(caches.rules(settings), caches.shared, fills, caches.meter, self._clock),
         )
         pipeline = Pipeline(stages, forward, Framer)
+        cache = next(stage for stage in stages if isinstance(stage, CachePolicy))
+        fills.rest = partial(pipeline.run, after=cache)
+        fills.told = stages[0].on_end
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
     def _price(self, settings: Settings) -> Callable[[Exchange], None]:

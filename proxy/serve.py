@@ -29,6 +29,7 @@ from proxy.edge.server import DataPlane, SystemClock
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import Room
 from proxy.reload import Reloader
+from proxy.shared import Caches, open_shared
 from proxy.wire.endpoints import find
 
 log = logging.getLogger("sidestream")
@@ -81,13 +82,16 @@ class Worker:
         self._is_leaving = False
         self._is_forced = asyncio.Event()
         self._stopping = asyncio.Event()
+        self.store, scripts = open_shared(settings)
+        self.caches = Caches(self.store, scripts, loop, clock)
+        self.metrics.include(self.caches.collect)
         self.app = App(
-            loop=loop,
             clock=clock,
             metrics=self.metrics,
             room=self.room,
             log=self.lines,
             is_draining=lambda: self._is_leaving,
+            caches=self.caches,
         )
         self.plane = DataPlane(self.app.generation(settings), find, clock)
         process = settings.process
@@ -127,6 +131,9 @@ class Worker:
         runner = web.AppRunner(self._admin.application(), access_log=None, handle_signals=False)
         await runner.setup()
         server = None
+        if self.store is not None:
+            self.store.start()
+        self.caches.shared.start()
         try:
             with _bound(self._place.admin):
                 await _site(runner, self._place.admin).start()
@@ -157,6 +164,10 @@ class Worker:
                 server.close()
             await self.clients.shutdown(0.1)
             self.app.close()
+            self.caches.tasks.close()
+            await self.caches.shared.close()
+            if self.store is not None:
+                await self.store.close()
             await runner.cleanup()
             if self.lines is not None:
                 self.lines.close()

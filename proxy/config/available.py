@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
-ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards", "redaction")
+ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "guards", "redaction")
 UPSTREAM = ("breaker", "pace", "health", "concurrency", "resume")
 TENANT = ("limits", "redaction", "tools", "priority", "weight")
 
@@ -25,8 +25,6 @@ def unavailable(settings: Settings) -> list[Problem]:
 def _found(s: Settings) -> Iterator[Problem]:
     for route in s.routes:
         yield from _given(route, ROUTE)
-        if route.on_exhausted != "error":
-            yield _not_yet(route, "on_exhausted")
     used = {t.upstream for route in s.routes for t in (*route.targets, *route.fallback)}
     for name, upstream in s.upstreams.items():
         if name in used:

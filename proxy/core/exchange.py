@@ -97,6 +97,7 @@ class Exchange:
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
     plan: Plan | None = _later(None)  # route
+    keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward

@@ -5,7 +5,7 @@ Adapters live in ``stores``, ``upstream`` and ``edge``; tests have their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Protocol
 
 
@@ -18,6 +18,46 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, UTC."""
+        ...
+
+
+class Bell(Protocol):
+    """Wakes who waits for it; ``asyncio.Event`` is one."""
+
+    def set(self) -> None:
+        """Wake all."""
+        ...
+
+    def clear(self) -> None:
+        """Let the next who come wait."""
+        ...
+
+    async def wait(self) -> object:
+        """Wait to be woken."""
+        ...
+
+
+class Handle(Protocol):
+    """Work that goes on by itself."""
+
+    def cancel(self) -> object:
+        """End it."""
+        ...
+
+
+class Tasks(Protocol):
+    """Starts work that nobody waits for, and lets time go by."""
+
+    def begin(self, work: Coroutine[object, object, None]) -> Handle:
+        """Let ``work`` go on by itself."""
+        ...
+
+    def bell(self) -> Bell:
+        """A new bell."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Let others go on for that long; 0 is one turn."""
         ...
 
 

@@ -96,10 +96,15 @@ class Metrics:
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
         self._counters: dict[tuple[str, str], int] = {}
+        self._others: list[Callable[[], Iterator[Metric]]] = []
 
     def watch(self, gauges: Gauges) -> None:
         """Ask ``gauges`` for values whenever somebody scrapes."""
         self._gauges.append(gauges)
+
+    def include(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        """Give the families of ``collect`` too whenever somebody scrapes."""
+        self._others.append(collect)
 
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
@@ -161,6 +166,8 @@ class Metrics:
         yield ends
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
+        for collect in self._others:
+            yield from collect()
         yield from self._watched()
 
     def _requests(self) -> Iterator[Metric]:

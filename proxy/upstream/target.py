@@ -100,7 +100,7 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
         if not isinstance(options, dict):
             raise BadRequest("stream_options must be an object", param="stream_options")
         if not options.get("include_usage"):
-            hides = True
+            hides = not x.keeps_usage
             changes["stream_options"] = {**options, "include_usage": True}
     fit = provider.body_for(body) if provider.changes_bodies else body
     if not changes and fit is body and x.raw is not None:

@@ -1,0 +1,257 @@
+"""Answer from what was answered before; ask once for all who ask the same.
+
+After redaction, so that nothing personal is in keys or values; before quota,
+so that a hit costs the tenant nothing.  What goes upstream goes as a flight
+(``core.flight``) through the stages behind this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.cache import Epochs, Key
+from proxy.core.errors import ProxyError, UpstreamFailed
+from proxy.core.exchange import End, Exchange
+from proxy.core.fills import Fills, Keep
+from proxy.core.flight import Flight, Follower
+from proxy.core.policy import Policy, Reply
+from proxy.core.ports import Clock
+from proxy.observe.caching import CacheMeter
+from proxy.rules.cacheable import CacheRule, facts_of, why_not
+from proxy.rules.cachekey import canonical, material
+from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
+from proxy.wire.kept import entry_of, hides_usage, replayed, say
+from proxy.wire.replay import Entry, without_usage
+
+KINDS: Final = frozenset({"chat", "completions", "responses"})
+LEASE_WAIT_S: Final = 0.3
+LEASE_STEP_S: Final = 0.03
+
+_STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
+
+
+class NotCached(ProxyError):
+    """The client wants an answer from the cache or none."""
+
+    status = 504
+    code = "not_cached"
+
+
+@dataclass(slots=True)
+class Look:
+    """One request looking for its answer.  ``old`` is one that has expired."""
+
+    x: Exchange
+    rule: CacheRule
+    wish: Wish
+    scope: str
+    key: Key
+    era: bytes
+    old: Entry | None = None
+
+
+class CachePolicy(Policy):
+    """The exact cache, for the routes that ``rules`` names."""
+
+    name = "cache"
+
+    def __init__(
+        self,
+        rules: Mapping[str, CacheRule],
+        epochs: Epochs,
+        fills: Fills,
+        meter: CacheMeter,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._epochs = epochs
+        self._fills = fills
+        self._flights = fills.flights
+        self._meter = meter
+        self._clock = clock
+
+    async def on_request(self, x: Exchange) -> Reply | None:
+        """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
+        rule = self._rules.get(x.route)
+        if rule is None or x.body is None or x.raw is None or x.endpoint.name not in KINDS:
+            return None
+        wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
+        body = canonical(x.body)
+        why = why_not(x, rule, wish, body)
+        if why:
+            if wish.only_cached:
+                raise _not_cached(x)
+            self._meter.result(rule.name, "bypass")
+            say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
+            return None
+        scope = rule.scope_of(x)
+        key = rule.vault.key(scope, material(facts_of(x, rule, self._epochs), body))
+        return await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+
+    async def _answer(self, look: Look) -> Reply | None:
+        rule, wish, key = look.rule, look.wish, look.key
+        served = self._serve(look, rule.vault.near(look.scope, key), "memory")
+        if served is not None:
+            return served
+        flight = self._flights.find(key.now)
+        if flight is None and wish.reads and rule.vault.is_shared:
+            served = await self._far(look)
+            if served is not None:
+                return served
+            flight = self._flights.find(key.now)
+        if wish.only_cached:
+            raise _not_cached(x)
+        return await self._join(look, flight)
+
+    async def _far(self, look: Look) -> Reply | None:
+        """Ask what the replicas share; wait a moment for one that is at it."""
+        vault, x = look.rule.vault, look.x
+        waited = 0.0
+        while True:
+            leads = not look.wish.only_cached
+            found = await vault.far(look.scope, (look.key,), leads=leads)
+            look.era = vault.era(look.scope)
+            served = self._serve(look, found.data[0], "redis")
+            if served is not None:
+                return served
+            is_ours = found.is_leader or self._flights.find(look.key.now) is not None
+            if is_ours or x.stream or waited >= LEASE_WAIT_S or look.wish.only_cached:
+                return None
+            await self._fills.tasks.pause(LEASE_STEP_S)
+            waited += LEASE_STEP_S
+
+    # hits
+
+    def _serve(self, look: Look, data: bytes | None, layer: str) -> Reply | None:
+        """The answer in ``data`` if it may be given; else it is remembered for worse times."""
+        if data is None:
+            return None
+        try:
+            entry = Entry.unpack(data)
+        except (ValueError, TypeError, IndexError):
+            self._meter.unstored(look.rule.name, "form")
+            return None
+        if entry.kind != look.x.endpoint.name:
+            return None
+        age = self._clock.wall() - entry.at
+        state = state_of(age, entry.ttl, entry.stale, look.wish) if look.wish.reads else "expired"
+        if state == "expired":
+            look.old = entry
+            return None
+        if state == "stale":
+            self._fills.refresh(*self._work(look))
+        return self._hit(look, entry, layer, state)
+
+    def _hit(self, look: Look, entry: Entry, layer: str, state: State) -> Reply:
+        x = look.x
+        age = max(0.0, self._clock.wall() - entry.at)
+        result = layer if state == "fresh" else "stale"
+        self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
+        x.finish = entry.finish
+        x.notes |= {
+            "cache": result,
+            "tokens_avoided": str(sum(entry.usage)),
+            "usd_avoided": f"{entry.cost / 1e9:.9f}",
+        }
+        say(
+            x,
+            "hit" if state == "fresh" else "stale",
+            f'hit; ttl={int(entry.ttl - age)}; key="{look.key.now.hex()}"',
+        )
+        x.answer_headers.append((b"age", b"%d" % int(age)))
+        if state == "expired":
+            x.answer_headers.append(_STALE)
+        return replayed(x, entry)
+
+    # flights
+
+    async def _join(self, look: Look, flight: Flight | None) -> Reply | None:
+        """Follow who is asking the same, or be the one."""
+        x = look.x
+        for _ in range(3):
+            leads = flight is None
+            if flight is None:
+                flight = self._fills.begin(*self._work(look))
+            sees = without_usage if hides_usage(x) else None
+            follower = flight.follow(x, leads=leads, see=sees)
+            try:
+                await follower.ready()
+                reply = await self._fitting(look, flight, follower)
+            except UpstreamFailed:
+                follower.close()
+                if look.old is not None and look.rule.on_exhausted:
+                    return self._hit(look, look.old, "stale", "expired")
+                raise
+            except ProxyError:
+                # A refusal is meant for the one who was refused.
+                follower.close()
+                if leads:
+                    raise
+                flight = self._flights.find(look.key.now)
+                continue
+            except BaseException:
+                follower.close()
+                raise
+            if reply is not follower:
+                follower.close()
+            if reply is follower:
+                self._meter.result(look.rule.name, "miss" if leads else "follow")
+                why = "request" if not look.wish.reads else "stale" if look.old else "miss"
+                more = "" if leads else "; collapsed"
+                say(x, "miss" if leads else "follow",
+                     f'fwd={why}{more}; key="{look.key.now.hex()}"')  # fmt: skip
+                x.notes["cache"] = "miss" if leads else "follow"
+            return reply
+        return None
+
+    async def _fitting(self, look: Look, flight: Flight, follower: Follower) -> Reply | None:
+        """The flight's answer in the form that is wanted; ``None`` to go alone."""
+        x, status = look.x, follower.head.status
+        if (status >= 500 or status == 429) and look.old is not None and look.rule.on_exhausted:
+            return self._hit(look, look.old, "stale", "expired")
+        if status != 200 or x.stream == flight.x.stream:
+            return follower
+        if not await follower.over():
+            assert flight.error is not None
+            raise flight.error
+        entry = self._entry(look, flight)
+        if isinstance(entry, str):
+            return None
+        self._meter.result(look.rule.name, "follow")
+        say(x, "follow", f'fwd=miss; collapsed; key="{look.key.now.hex()}"')
+        return replayed(x, entry)
+
+    def _work(self, look: Look) -> tuple[Exchange, bytes, Keep, int]:
+        def keep(flight: Flight, end: End) -> bool:
+            return self._keep(look, flight, end)
+
+        return look.x, look.key.now, keep, look.rule.max_entry
+
+    # keeping
+
+    def _keep(self, look: Look, flight: Flight, end: End) -> bool:
+        """Keep the answer if it is one to give twice; whether it was."""
+        rule = look.rule
+        entry = self._entry(look, flight) if end.kind == "complete" else "end"
+        if isinstance(entry, str):
+            self._meter.unstored(rule.name, entry)
+            rule.vault.release(look.scope, look.key)
+            return False
+        seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
+        rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
+        return True
+
+    def _entry(self, look: Look, flight: Flight) -> Entry | str:
+        """The answer as it is stored, or why it is not to be."""
+        if not flight.is_kept:
+            return "size"
+        terms = look.rule.terms
+        return entry_of(flight.x, flight.head, flight.body, self._clock.wall(), terms)
+
+
+def _not_cached(x: Exchange) -> NotCached:
+    # RFC 9111 wants a 504, which SDKs would ask for again.
+    x.answer_headers.append((b"x-should-retry", b"false"))
+    return NotCached("only-if-cached was asked for, and the cache has no answer to this")

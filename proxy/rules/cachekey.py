@@ -1,0 +1,56 @@
+"""What two requests must have in common to be given the same answer.
+
+Every field of the body counts but those named here, so a field that nobody
+has heard of yet makes another key and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+IGNORED: Final = frozenset(
+    {"stream", "stream_options", "user", "safety_identifier", "metadata", "service_tier"}
+)
+"""Fields that do not change what is answered."""
+
+IGNORED_PREFIX: Final = "prompt_cache_"
+
+MAX_EXACT: Final = 2.0**63
+"""From here on a number may be an integer that the parser has rounded."""
+
+_ODD_NUMBER: Final = re.compile(rb"(?:\.0|[0-9]e[+-]?[0-9]+)[,}\]]")
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """The fields that count, the same bytes for the same meaning.
+
+    Keys are sorted at every level, and 1.0 is written as 1.
+    """
+    kept = {k: v for k, v in body.items() if k not in IGNORED and not k.startswith(IGNORED_PREFIX)}
+    data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+    if _ODD_NUMBER.search(data) is None:
+        # A walk in Python costs more than all else here together.
+        return data
+    return orjson.dumps(_plain(kept), option=orjson.OPT_SORT_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < MAX_EXACT else value
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def material(facts: Sequence[str | int], body: bytes) -> bytes:
+    """What is hashed: the facts around a canonical body, and the body.
+
+    The facts are a JSON array, so that no two sets of them run together.
+    """
+    return orjson.dumps(facts) + b"\n" + body
