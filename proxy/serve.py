@@ -23,6 +23,7 @@ from proxy.app import App
 from proxy.config.load import Loaded
 from proxy.config.schema import Address
 from proxy.edge.admin import Admin
+from proxy.edge.cache_api import CacheApi
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
@@ -111,6 +112,9 @@ class Worker:
             self.reloader.reload,
             settings.admin.token.reveal() if settings.admin.token else "",
         )
+        self._routes = frozenset(route.name for route in settings.routes)
+        api = CacheApi(self.caches, lambda: self._admin.token, lambda: self._routes)
+        self._admin.additions.append(api.add_to)
         self._timer: asyncio.TimerHandle | None = None
         self.port = settings.listen.port
         self.admin_port = place.admin.port
@@ -121,6 +125,7 @@ class Worker:
     def _swap(self, loaded: Loaded) -> None:
         """Put a new configuration in force for requests that come from now on."""
         self.plane.current = self.app.generation(loaded.settings)
+        self._routes = frozenset(route.name for route in loaded.settings.routes)
         self.room.limit = loaded.settings.process.max_in_flight
         self.clients.max_connections = loaded.settings.process.max_connections
         token = loaded.settings.admin.token

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from hashlib import blake2b
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.config import schema
 from proxy.config.schema import Settings
-from proxy.core.cache import Terms
+from proxy.core.cache import CannotPurge, Terms
 from proxy.core.flight import Flights
 from proxy.core.ports import Clock
 from proxy.observe.caching import CacheMeter
@@ -25,6 +25,7 @@ from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import Shared
 from proxy.stores.opening import open_store
+from proxy.stores.pipe import StoreDown
 from proxy.stores.scripts import Scripts, load_scripts
 from proxy.stores.sealed import Master
 from proxy.stores.store import Store
@@ -160,15 +161,22 @@ class Caches:
         )
 
     async def erase(self, tenant: str) -> None:
-        """Make all that is kept for a tenant unreadable.  Raises ``StoreDown``."""
-        await self.shared.erase(f"t.{tenant}")
+        """Make all that is kept for a tenant unreadable.  Raises ``CannotPurge``."""
+        await _told(self.shared.erase(f"t.{tenant}"))
 
     async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> None:
-        """Forget one answer of a tenant, or all of a route.  Raises ``StoreDown``."""
+        """Forget one answer of a tenant, or all of a route.  Raises ``CannotPurge``."""
         if route:
-            await self.shared.purge(route)
-        elif key:
-            await self.shared.drop(f"t.{tenant}" if tenant else "g", key)
+            await _told(self.shared.purge(route))
+        else:
+            await _told(self.shared.drop(f"t.{tenant}" if tenant else "g", key))
+
+
+async def _told(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except StoreDown as exc:
+        raise CannotPurge("done here, but the store cannot be told just now; try again") from exc
 
 
 def policy_of(settings: Settings, route: schema.Route) -> str:

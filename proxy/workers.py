@@ -105,6 +105,7 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_post("/api/reload", self._reload)
+        app.router.add_post("/api/cache/{what}", self._cache)
         return app
 
     async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
@@ -143,6 +144,9 @@ class Supervisor:
 
     async def _reload(self, request: web.Request) -> web.Response:
         return await self._each("POST", "/api/reload", request)
+
+    async def _cache(self, request: web.Request) -> web.Response:
+        return await self._each("POST", request.path_qs, request)
 
     async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
         # The workers see a unix socket, so who asks is judged here.

@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "stores": {"core", "rules", "stores"},
     "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},
+    "commands": {"config", "commands"},
 }
-IO_FLOORS = {"stores", "upstream", "edge"}
+IO_FLOORS = {"stores", "upstream", "edge", "commands"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
+class CannotPurge(Exception):
+    """The store cannot be reached, so other replicas have not heard of it."""
+
+
 class Key(NamedTuple):
     """What an answer is kept under; ``before`` is its name under the last master key."""
 

@@ -43,6 +43,7 @@ class Admin:
         self._is_ready = is_ready
         self._reload = reload
         self.token = token
+        self.additions: list[Callable[[web.Application], None]] = []
 
     def application(self) -> web.Application:
         """The routes, ready for a runner."""
@@ -52,6 +53,8 @@ class Admin:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status_page)
         app.router.add_post("/api/reload", self._reload_now)
+        for add in self.additions:
+            add(app)
         return app
 
     async def _healthz(self, request: web.Request) -> web.Response:

@@ -102,7 +102,7 @@ class CachePolicy(Policy):
                 return served
             flight = self._flights.find(key.now)
         if wish.only_cached:
-            raise _not_cached(x)
+            raise _not_cached(look.x)
         return await self._join(look, flight)
 
     async def _far(self, look: Look) -> Reply | None:

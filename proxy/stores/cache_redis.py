@@ -152,9 +152,12 @@ class Shared:
 
     async def erase(self, scope: str) -> None:
         """Make all of a scope unreadable, at once.  Raises ``StoreDown``."""
-        self._salts.pop(scope, None)
-        self._tell(scope)
-        await self._change("DEL", salt_key(scope))
+        try:
+            await self._change("DEL", salt_key(scope))
+        finally:
+            # Last, as a look-up under way may have brought the old salt again.
+            self._salts.pop(scope, None)
+            self._tell(scope)
 
     async def purge(self, route: str) -> None:
         """Give a route a new epoch.  Raises ``StoreDown``."""
