@@ -30,6 +30,7 @@ from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.cache import CachePolicy
 from proxy.policies.catalog import CatalogPolicy
+from proxy.policies.embeddings import EmbeddingsPolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.route import RoutePolicy
@@ -85,7 +86,11 @@ class App:
             max_body=settings.process.max_body,
         )
         caches = self._caches
-        fills = Fills(caches.flights, caches.tasks, self._clock)
+        rules = caches.rules(settings)
+
+        def fills() -> Fills:
+            return Fills(caches.flights, caches.tasks, self._clock)
+
         stages: tuple[Policy, ...] = (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
@@ -97,12 +102,14 @@ class App:
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
             # Before what a request costs its tenant: a hit costs nothing.
-            CachePolicy(caches.rules(settings), caches.shared, fills, caches.meter, self._clock),
+            CachePolicy(rules, caches.shared, fills(), caches.meter, self._clock),
+            EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, self._clock),
         )
         pipeline = Pipeline(stages, forward, Framer)
-        cache = next(stage for stage in stages if isinstance(stage, CachePolicy))
-        fills.rest = partial(pipeline.run, after=cache)
-        fills.told = stages[0].on_end
+        for stage in stages:
+            if isinstance(stage, CachePolicy | EmbeddingsPolicy):
+                stage.fills.rest = partial(pipeline.run, after=stage)
+                stage.fills.told = stages[0].on_end
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
     def _price(self, settings: Settings) -> Callable[[Exchange], None]:

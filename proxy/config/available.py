@@ -39,7 +39,7 @@ def _found(s: Settings) -> Iterator[Problem]:
         yield _not_yet(s.log, "capture")
     yield from _given(s.telemetry, ("otlp",))
     yield from _given(s.alerts, ("webhook",))
-    if not s.store.is_memory:
+    if not s.store.is_memory and any(t.limits for t in s.tenants.values()):
         yield _not_yet(s.store, "url", "a store other than memory://")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from copy import copy
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from proxy.core.errors import ProxyError, UpstreamFailed
 from proxy.core.exchange import End, Exchange
-from proxy.core.flight import Flight, Flights
+from proxy.core.flight import Filter, Flight, Flights, Follower
 from proxy.core.pipeline import ClientLeg
 from proxy.core.ports import Clock, Tasks
 
@@ -15,12 +16,26 @@ PAUSE_S: Final = 5.0
 """How long after a refresh that failed the next is tried."""
 
 MAX_FAILED: Final = 1000
+MAX_TURNS: Final = 3
+"""How often one waits for another who is then refused."""
 
 Rest = Callable[[Exchange, ClientLeg], Coroutine[Any, Any, End]]
 """Sends an exchange through the stages behind the one that fills."""
 
 Keep = Callable[[Flight, End], bool]
 """Called when a flight is over, for whatever reason: whether its answer was kept."""
+
+
+class Work(NamedTuple):
+    """What is to be asked for, and under which name others find it.
+
+    ``limit`` is how many bytes of the answer are kept whole.
+    """
+
+    x: Exchange
+    name: bytes
+    keep: Keep
+    limit: int
 
 
 class Fills:
@@ -39,25 +54,49 @@ class Fills:
         self._clock = clock
         self._failed: dict[bytes, float] = {}
 
-    def begin(self, x: Exchange, name: bytes, keep: Keep, limit: int) -> Flight:
-        """Send a copy of ``x`` on its way; who joins is given its answer."""
-        return self._begin(copy(x), name, keep, limit)
+    async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
+        """Follow who is asking the same, or be the one; its head has come.
 
-    def refresh(self, x: Exchange, name: bytes, keep: Keep, limit: int) -> None:
-        """The same for nobody, unless it is under way or has just failed."""
+        ``None`` says to go alone.  Raises what the leader's exchange did, but
+        a refusal only to the one who was refused.
+        """
+        for _ in range(MAX_TURNS):
+            flight = self.flights.find(work.name)
+            leads = flight is None
+            if flight is None:
+                flight = self._begin(copy(work.x), work)
+            follower = flight.follow(work.x, leads=leads, see=see)
+            try:
+                await follower.ready()
+            except UpstreamFailed:
+                follower.close()
+                raise
+            except ProxyError:
+                follower.close()
+                if leads:
+                    raise
+                continue
+            except BaseException:
+                follower.close()
+                raise
+            return follower
+        return None
+
+    def refresh(self, work: Work) -> None:
+        """Ask anew for nobody, unless that is under way or has just failed."""
         now = self._clock.now()
-        if self.flights.find(name) is not None or self._failed.get(name, 0.0) > now:
+        if self.flights.find(work.name) is not None or self._failed.get(work.name, 0.0) > now:
             return
-        fx = copy(x)
+        fx = copy(work.x)
         fx.started = now
         fx.answer_headers, fx.notes = [], {"cache": "refresh"}
-        self._begin(fx, name, keep, limit).is_pinned = True
+        self._begin(fx, work).is_pinned = True
 
-    def _begin(self, fx: Exchange, name: bytes, keep: Keep, limit: int) -> Flight:
+    def _begin(self, fx: Exchange, work: Work) -> Flight:
         fx.keeps_usage = True
-        flight = Flight(fx, self.tasks.bell, limit)
-        self.flights.add(name, flight)
-        flight.handle = self.tasks.begin(self._fly(flight, name, keep))
+        flight = Flight(fx, self.tasks.bell, work.limit)
+        self.flights.add(work.name, flight)
+        flight.handle = self.tasks.begin(self._fly(flight, work.name, work.keep))
         return flight
 
     async def _fly(self, flight: Flight, name: bytes, keep: Keep) -> None:

@@ -149,10 +149,10 @@ class Flight:
 class Follower:
     """The ``Reply`` of one who waits for a flight."""
 
-    __slots__ = ("_failed", "_flight", "_is_behind", "_see", "_write", "_x", "at", "head", "leads")
+    __slots__ = ("_failed", "_is_behind", "_see", "_write", "_x", "at", "flight", "head", "leads")
 
     def __init__(self, flight: Flight, x: Exchange, *, leads: bool, see: Filter | None) -> None:
-        self._flight = flight
+        self.flight = flight
         self._x = x
         self._see = see
         self._write: Write | None = None
@@ -164,7 +164,7 @@ class Follower:
 
     async def ready(self) -> None:
         """Wait for the head.  Raises as the flight did."""
-        flight = self._flight
+        flight = self.flight
         while flight.head is None and flight.error is None:
             await flight.changed()
         self._note()
@@ -179,14 +179,14 @@ class Follower:
 
     async def over(self) -> bool:
         """Wait for the end; whether it was a good one."""
-        while not self._flight.is_over:
-            await self._flight.changed()
+        while not self.flight.is_over:
+            await self.flight.changed()
         self._note()
-        return self._flight.error is None
+        return self.flight.error is None
 
     def _note(self) -> None:
         """What is known of the exchange, for this one's headers and log line."""
-        x, of = self._x, self._flight.x
+        x, of = self._x, self.flight.x
         x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
         x.target, x.upstream_status, x.upstream_s = of.target, of.upstream_status, of.upstream_s
         x.first_byte_at = of.first_byte_at
@@ -209,11 +209,11 @@ class Follower:
             # This one's client is gone; it is no trouble of the others.
             self._failed = exc
         self._write = None
-        self._flight.ring()
+        self.flight.ring()
 
     async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
         """Hand on what has come, and what comes until the end."""
-        flight = self._flight
+        flight = self.flight
         try:
             while True:
                 if self._failed is not None:
@@ -240,7 +240,7 @@ class Follower:
 
     def close(self) -> None:
         """Wait no longer."""
-        self._flight.leave(self)
+        self.flight.leave(self)
 
 
 def _is_common(name: bytes) -> bool:

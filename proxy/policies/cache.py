@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.cache import Epochs, Key
-from proxy.core.errors import ProxyError, UpstreamFailed
+from proxy.core.errors import UpstreamFailed
 from proxy.core.exchange import End, Exchange
-from proxy.core.fills import Fills, Keep
+from proxy.core.fills import Fills, Work
 from proxy.core.flight import Flight, Follower
 from proxy.core.policy import Policy, Reply
 from proxy.core.ports import Clock
@@ -22,7 +22,7 @@ from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
-from proxy.wire.kept import entry_of, hides_usage, replayed, say
+from proxy.wire.kept import entry_of, hides_usage, not_cached, replayed, say
 from proxy.wire.replay import Entry, without_usage
 
 KINDS: Final = frozenset({"chat", "completions", "responses"})
@@ -30,13 +30,6 @@ LEASE_WAIT_S: Final = 0.3
 LEASE_STEP_S: Final = 0.03
 
 _STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
-
-
-class NotCached(ProxyError):
-    """The client wants an answer from the cache or none."""
-
-    status = 504
-    code = "not_cached"
 
 
 @dataclass(slots=True)
@@ -67,8 +60,7 @@ class CachePolicy(Policy):
     ) -> None:
         self._rules = rules
         self._epochs = epochs
-        self._fills = fills
-        self._flights = fills.flights
+        self.fills = fills
         self._meter = meter
         self._clock = clock
 
@@ -82,7 +74,7 @@ class CachePolicy(Policy):
         why = why_not(x, rule, wish, body)
         if why:
             if wish.only_cached:
-                raise _not_cached(x)
+                raise not_cached(x)
             self._meter.result(rule.name, "bypass")
             say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
             return None
@@ -91,19 +83,18 @@ class CachePolicy(Policy):
         return await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
 
     async def _answer(self, look: Look) -> Reply | None:
-        rule, wish, key = look.rule, look.wish, look.key
-        served = self._serve(look, rule.vault.near(look.scope, key), "memory")
+        rule, wish = look.rule, look.wish
+        served = self._serve(look, rule.vault.near(look.scope, look.key), "memory")
         if served is not None:
             return served
-        flight = self._flights.find(key.now)
-        if flight is None and wish.reads and rule.vault.is_shared:
+        is_alone = self.fills.flights.find(look.key.now) is None
+        if is_alone and wish.reads and rule.vault.is_shared:
             served = await self._far(look)
             if served is not None:
                 return served
-            flight = self._flights.find(key.now)
         if wish.only_cached:
-            raise _not_cached(look.x)
-        return await self._join(look, flight)
+            raise not_cached(look.x)
+        return await self._join(look)
 
     async def _far(self, look: Look) -> Reply | None:
         """Ask what the replicas share; wait a moment for one that is at it."""
@@ -116,10 +107,10 @@ class CachePolicy(Policy):
             served = self._serve(look, found.data[0], "redis")
             if served is not None:
                 return served
-            is_ours = found.is_leader or self._flights.find(look.key.now) is not None
+            is_ours = found.is_leader or self.fills.flights.find(look.key.now) is not None
             if is_ours or x.stream or waited >= LEASE_WAIT_S or look.wish.only_cached:
                 return None
-            await self._fills.tasks.pause(LEASE_STEP_S)
+            await self.fills.tasks.pause(LEASE_STEP_S)
             waited += LEASE_STEP_S
 
     # hits
@@ -141,7 +132,7 @@ class CachePolicy(Policy):
             look.old = entry
             return None
         if state == "stale":
-            self._fills.refresh(*self._work(look))
+            self.fills.refresh(self._work(look))
         return self._hit(look, entry, layer, state)
 
     def _hit(self, look: Look, entry: Entry, layer: str, state: State) -> Reply:
@@ -167,48 +158,40 @@ class CachePolicy(Policy):
 
     # flights
 
-    async def _join(self, look: Look, flight: Flight | None) -> Reply | None:
+    async def _join(self, look: Look) -> Reply | None:
         """Follow who is asking the same, or be the one."""
         x = look.x
-        for _ in range(3):
-            leads = flight is None
-            if flight is None:
-                flight = self._fills.begin(*self._work(look))
-            sees = without_usage if hides_usage(x) else None
-            follower = flight.follow(x, leads=leads, see=sees)
-            try:
-                await follower.ready()
-                reply = await self._fitting(look, flight, follower)
-            except UpstreamFailed:
-                follower.close()
-                if look.old is not None and look.rule.on_exhausted:
-                    return self._hit(look, look.old, "stale", "expired")
+        try:
+            follower = await self.fills.join(
+                self._work(look), without_usage if hides_usage(x) else None
+            )
+        except UpstreamFailed:
+            if look.old is None or not look.rule.on_exhausted:
                 raise
-            except ProxyError:
-                # A refusal is meant for the one who was refused.
-                follower.close()
-                if leads:
-                    raise
-                flight = self._flights.find(look.key.now)
-                continue
-            except BaseException:
-                follower.close()
-                raise
+            return self._hit(look, look.old, "stale", "expired")
+        if follower is None:
+            return None
+        reply: Reply | None = None
+        try:
+            reply = await self._fitting(look, follower)
+        finally:
             if reply is not follower:
                 follower.close()
-            if reply is follower:
-                self._meter.result(look.rule.name, "miss" if leads else "follow")
-                why = "request" if not look.wish.reads else "stale" if look.old else "miss"
-                more = "" if leads else "; collapsed"
-                say(x, "miss" if leads else "follow",
-                     f'fwd={why}{more}; key="{look.key.now.hex()}"')  # fmt: skip
-                x.notes["cache"] = "miss" if leads else "follow"
-            return reply
-        return None
+        if reply is follower:
+            why = "request" if not look.wish.reads else "stale" if look.old else "miss"
+            self._said(look, leads=follower.leads, why=why)
+        return reply
 
-    async def _fitting(self, look: Look, flight: Flight, follower: Follower) -> Reply | None:
+    def _said(self, look: Look, *, leads: bool, why: str) -> None:
+        word = "miss" if leads else "follow"
+        more = "" if leads else "; collapsed"
+        self._meter.result(look.rule.name, word)
+        look.x.notes["cache"] = word
+        say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
+
+    async def _fitting(self, look: Look, follower: Follower) -> Reply | None:
         """The flight's answer in the form that is wanted; ``None`` to go alone."""
-        x, status = look.x, follower.head.status
+        x, flight, status = look.x, follower.flight, follower.head.status
         if (status >= 500 or status == 429) and look.old is not None and look.rule.on_exhausted:
             return self._hit(look, look.old, "stale", "expired")
         if status != 200 or x.stream == flight.x.stream:
@@ -219,15 +202,14 @@ class CachePolicy(Policy):
         entry = self._entry(look, flight)
         if isinstance(entry, str):
             return None
-        self._meter.result(look.rule.name, "follow")
-        say(x, "follow", f'fwd=miss; collapsed; key="{look.key.now.hex()}"')
+        self._said(look, leads=False, why="miss")
         return replayed(x, entry)
 
-    def _work(self, look: Look) -> tuple[Exchange, bytes, Keep, int]:
+    def _work(self, look: Look) -> Work:
         def keep(flight: Flight, end: End) -> bool:
             return self._keep(look, flight, end)
 
-        return look.x, look.key.now, keep, look.rule.max_entry
+        return Work(look.x, look.key.now, keep, look.rule.max_entry)
 
     # keeping
 
@@ -249,9 +231,3 @@ class CachePolicy(Policy):
             return "size"
         terms = look.rule.terms
         return entry_of(flight.x, flight.head, flight.body, self._clock.wall(), terms)
-
-
-def _not_cached(x: Exchange) -> NotCached:
-    # RFC 9111 wants a 504, which SDKs would ask for again.
-    x.answer_headers.append((b"x-should-retry", b"false"))
-    return NotCached("only-if-cached was asked for, and the cache has no answer to this")

@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from proxy.core.cache import Terms
+from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.ready import Ready
 from proxy.wire.replay import Entry, parts_of, replay
@@ -86,3 +87,17 @@ def say(x: Exchange, word: str, status: str) -> None:
         (b"x-sidestream-cache", word.encode()),
         (b"cache-status", b"sidestream; " + status.encode()),
     )
+
+
+class NotCached(ProxyError):
+    """The client wants an answer from the cache or none."""
+
+    status = 504
+    code = "not_cached"
+
+
+def not_cached(x: Exchange) -> NotCached:
+    """What is told who asked for ``only-if-cached`` in vain."""
+    # RFC 9111 wants a 504, which SDKs would ask for again.
+    x.answer_headers.append((b"x-should-retry", b"false"))
+    return NotCached("only-if-cached was asked for, and the cache has no answer to this")

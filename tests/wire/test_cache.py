@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 
-import openai
 import orjson
 import pytest
 
-from tests.program import CHAT, KEY, ask, assert_refused, program, read_answer, request
+from tests.program import CHAT, KEY, ask, assert_refused, program, request
 from tests.scripted import (
     DONE,
     REPLY,
@@ -164,7 +163,9 @@ async def test_an_answer_that_was_cut_short_is_not_kept(tmp_path, reason):
 
 
 async def test_a_refusal_of_the_request_is_kept_for_a_moment(tmp_path):
-    error = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}
+    error = {
+        "error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}
+    }
     async with (
         Scripted([says(json_answer(error, status=400))]) as up,
         cached(tmp_path, up.port, settings="negative: 60ms") as running,
@@ -317,7 +318,9 @@ async def test_two_hundred_who_ask_at_once_make_one_call(tmp_path, form):
 
         assert len(up.requests) == 1
         assert {a.status for a in answers} == {200}
-        assert len({a.body for a in answers if not a.headers["content-type"].startswith("app")}) <= 1
+        assert (
+            len({a.body for a in answers if not a.headers["content-type"].startswith("app")}) <= 1
+        )
         assert all(a.is_whole for a in answers)
         assert [state(a) for a in answers].count("miss") == 1
 
