@@ -61,7 +61,8 @@ def chat_streams(draw):
                     {"index": number, "function": {"arguments": piece}}]}))  # fmt: skip
         own.append(choice(index, {}, "tool_calls" if calls else "stop"))
         parts.append(own)
-    chunks = []
+    # The client's own accumulator wants choices to begin in their order.
+    chunks = [chunk(choices=[own.pop(0)], usage=None) for own in parts]
     while any(parts):
         own = draw(st.sampled_from([p for p in parts if p]))
         chunks.append(chunk(choices=[own.pop(0)], usage=None))
@@ -107,7 +108,11 @@ def test_a_replayed_chat_stream_is_the_stream(chunks):
 
 def plain(message):
     """A message without what a client's accumulating leaves in it."""
-    calls = [{k: v for k, v in c.items() if k != "index"} for c in message["tool_calls"] or ()]
+    calls = [
+        {"id": c["id"], "type": c["type"], "name": c["function"]["name"],
+         "arguments": c["function"]["arguments"]}
+        for c in message["tool_calls"] or ()
+    ]  # fmt: skip
     known = {k: v for k, v in message.items() if k not in ("tool_calls", "parsed") and v}
     return {**known, "tool_calls": calls}
 
