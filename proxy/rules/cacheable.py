@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from proxy.core.cache import Epochs, Terms, Vault
 from proxy.core.exchange import Exchange
-from proxy.rules.cachekey import MAX_EXACT
+from proxy.rules.cachekey import MAX_EXACT, has_exponent
 from proxy.rules.freshness import Wish
 from proxy.rules.planner import COMPARE
 
@@ -17,8 +17,7 @@ DEFAULT_TEMPERATURE: Final = 1.0
 _OWN_TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the client runs; the provider runs all others, and they see the world change."""
 
-_REMOTE: Final = re.compile(rb'"[a-z_]*ur[il]":"(?i:https?|ftp|s3|gs|file):')
-_HUGE: Final = re.compile(rb"[:,\[]-?(?:[0-9]{19,}|[0-9.]+e\+?[0-9]{2,})")
+_REMOTE: Final = re.compile(rb'"[a-z_]*ur[il]":"(?i:https?|ftp|s3|gs|file)://')
 _STATEFUL: Final = (
     "previous_response_id", "conversation", "background", "web_search_options", "audio",
 )  # fmt: skip
@@ -116,9 +115,9 @@ def bypass(endpoint: str, body: dict[str, Any], canonical: bytes) -> str:
     tools = body.get("tools")
     if tools is not None and not _are_own(tools):
         return "hosted_tools"
-    if _REMOTE.search(canonical) is not None:
+    if b"://" in canonical and _REMOTE.search(canonical) is not None:
         return "remote_url"
-    if _HUGE.search(canonical) is not None and _has_huge(body):
+    if has_exponent(canonical) and _has_huge(body):
         return "huge_number"
     return ""
 

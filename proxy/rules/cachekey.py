@@ -22,7 +22,7 @@ IGNORED_PREFIX: Final = "prompt_cache_"
 MAX_EXACT: Final = 2.0**63
 """From here on a number may be an integer that the parser has rounded."""
 
-_ODD_NUMBER: Final = re.compile(rb"(?:\.0|[0-9]e[+-]?[0-9]+)[,}\]]")
+_ODD_NUMBER: Final = re.compile(rb"(?:\.0|[0-9]e\+[0-9]+)[,}\]]")
 
 
 def canonical(body: dict[str, Any]) -> bytes:
@@ -32,10 +32,16 @@ def canonical(body: dict[str, Any]) -> bytes:
     """
     kept = {k: v for k, v in body.items() if k not in IGNORED and not k.startswith(IGNORED_PREFIX)}
     data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
-    if _ODD_NUMBER.search(data) is None:
-        # A walk in Python costs more than all else here together.
+    # A walk in Python costs more than all else here together, and searching
+    # for a pattern more than for bytes.
+    if (b".0" not in data and not has_exponent(data)) or _ODD_NUMBER.search(data) is None:
         return data
     return orjson.dumps(_plain(kept), option=orjson.OPT_SORT_KEYS)
+
+
+def has_exponent(data: bytes) -> bool:
+    """Whether a number of 16 digits or more may stand in canonical bytes."""
+    return b"e+" in data
 
 
 def _plain(value: Any) -> Any:

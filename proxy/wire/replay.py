@@ -7,8 +7,7 @@ to; what came whole is turned into events when somebody asks for them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -22,11 +21,11 @@ FORM: Final = 1
 
 DONE: Final = b"data: [DONE]\n\n"
 _PREFIX: Final = {"chat": b"chatcmpl-", "completions": b"cmpl-", "responses": b"resp_"}
+_NAMES: Final = (b'"id":"%s"', b'"id": "%s"', b'"response_id":"%s"', b'"response_id": "%s"')
 _ID: Final = re.compile(rb"[!#-\[\]-~]{1,128}")  # plain, so never escaped in JSON
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """A stored answer.
 
     ``at`` is when it was made (seconds since 1970), ``ttl`` and ``stale`` how
@@ -147,11 +146,10 @@ def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
     """
     if not old:
         return data
-    prefix = _PREFIX.get(endpoint.name, b"")
-    was, now = old.encode(), prefix + new.encode()
-    for name in (b'"id":"%s"', b'"id": "%s"', b'"response_id":"%s"', b'"response_id": "%s"'):
-        if name % was in data:
-            data = data.replace(name % was, name % now)
+    was, now = old.encode(), _PREFIX.get(endpoint.name, b"") + new.encode()
+    names = _NAMES if endpoint.dialect == "responses" else _NAMES[:2]
+    for name in names:
+        data = data.replace(name % was, name % now)
     return data
 
 
