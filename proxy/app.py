@@ -31,6 +31,7 @@ from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.cache import CachePolicy
 from proxy.policies.catalog import CatalogPolicy
 from proxy.policies.embeddings import EmbeddingsPolicy
+from proxy.policies.idempotency import IdempotencyPolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.route import RoutePolicy
@@ -101,13 +102,15 @@ class App:
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
+            # What was answered already is not asked for again, whatever it was.
+            IdempotencyPolicy(caches.first_answers(settings), fills(), self._clock),
             # Before what a request costs its tenant: a hit costs nothing.
             CachePolicy(rules, caches.shared, fills(), caches.meter, self._clock),
             EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, self._clock),
         )
         pipeline = Pipeline(stages, forward, Framer)
         for stage in stages:
-            if isinstance(stage, CachePolicy | EmbeddingsPolicy):
+            if isinstance(stage, IdempotencyPolicy | CachePolicy | EmbeddingsPolicy):
                 stage.fills.rest = partial(pipeline.run, after=stage)
                 stage.fills.told = stages[0].on_end
         return Generation(pipeline, Cors(settings.cors.origins), Labels())

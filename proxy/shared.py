@@ -10,12 +10,15 @@ import random
 import traceback
 from collections.abc import Awaitable, Coroutine, Iterator
 from hashlib import blake2b
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from proxy.config import schema
+from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
+from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Terms
 from proxy.core.flight import Flights
 from proxy.core.ports import Clock
@@ -33,13 +36,19 @@ from proxy.stores.vault import SealedVault
 
 log = logging.getLogger("sidestream.cache")
 
+FIRST_ANSWERS: Final = Size(32 << 20)
+"""Bytes of memory for idempotent replays."""
+
 
 def open_shared(settings: Settings) -> tuple[Store | None, Scripts]:
     """The store of ``settings.store``, not started yet; ``None`` for memory."""
     scripts = load_scripts()
     if settings.store.is_memory:
         return None, scripts
-    address = parse_address(settings.store.url.reveal())
+    try:
+        address = parse_address(settings.store.url.reveal())
+    except ValueError as exc:
+        raise ConfigError([Problem(settings.store.place, "$.store.url", str(exc))]) from None
     chance = random.Random().random  # noqa: S311 - jitter, not a secret
     return open_store(address, scripts, chance, timeout_s=settings.store.timeout), scripts
 
@@ -111,6 +120,12 @@ class Caches:
         found.memory.limit = cache.max_size
         return found
 
+    def first_answers(self, settings: Settings) -> SealedVault:
+        """The vault of idempotent replays, under the key of the first cache that has one."""
+        keyed = [cache for _, cache in sorted(settings.cache.items()) if cache.encrypt]
+        encrypt = keyed[0].encrypt if keyed else schema.Secret("")
+        return self.vault("idempotency", schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
+
     def rules(self, settings: Settings) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route."""
         return {
@@ -133,6 +148,7 @@ class Caches:
             version=cache.version,
             max_entry=cache.max_entry,
             listens=cache.client_control,
+            charges=cache.charge_hits,
             policy=policy_of(settings, route),
         )
 

@@ -62,8 +62,8 @@ class Vault(Protocol):
         """What this process has."""
         ...
 
-    async def far(self, scope: str, keys: tuple[Key, ...], *, leads: bool) -> Found:
-        """What the replicas share; takes the lease of a missing one if ``leads``."""
+    async def far(self, scope: str, keys: tuple[Key, ...], *, lease_s: float) -> Found:
+        """What the replicas share; takes the lease of a missing one, unless for 0 s."""
         ...
 
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:

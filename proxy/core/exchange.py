@@ -98,6 +98,7 @@ class Exchange:
     user: str = _later("")  # parse; who of the tenant's users it is for
     plan: Plan | None = _later(None)  # route
     keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
+    held: Any = _later(None)  # cache; a Reply that is charged for as if it came from upstream
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward

@@ -29,13 +29,15 @@ Keep = Callable[[Flight, End], bool]
 class Work(NamedTuple):
     """What is to be asked for, and under which name others find it.
 
-    ``limit`` is how many bytes of the answer are kept whole.
+    ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
+    asks for the usage event though the client may not have.
     """
 
     x: Exchange
     name: bytes
     keep: Keep
     limit: int
+    keeps_usage: bool = True
 
 
 class Fills:
@@ -93,7 +95,7 @@ class Fills:
         self._begin(fx, work).is_pinned = True
 
     def _begin(self, fx: Exchange, work: Work) -> Flight:
-        fx.keeps_usage = True
+        fx.keeps_usage = work.keeps_usage
         flight = Flight(fx, self.tasks.bell, work.limit)
         self.flights.add(work.name, flight)
         flight.handle = self.tasks.begin(self._fly(flight, work.name, work.keep))

@@ -138,7 +138,7 @@ class Pipeline:
             reply = answer
             break
         else:
-            reply = await self._forward(x)
+            reply = await self._forward(x) if x.held is None else x.held
         try:
             halves = self._halves(x, watching, reply.head)
             if not halves:

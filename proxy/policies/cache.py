@@ -13,7 +13,7 @@ from typing import Final
 
 from proxy.core.cache import Epochs, Key
 from proxy.core.errors import UpstreamFailed
-from proxy.core.exchange import End, Exchange
+from proxy.core.exchange import End, Exchange, Usage
 from proxy.core.fills import Fills, Work
 from proxy.core.flight import Flight, Follower
 from proxy.core.policy import Policy, Reply
@@ -22,10 +22,11 @@ from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
-from proxy.wire.kept import entry_of, hides_usage, not_cached, replayed, say
+from proxy.wire.kept import entry_of, held, hides_usage, not_cached, replayed, say
 from proxy.wire.replay import Entry, without_usage
 
 KINDS: Final = frozenset({"chat", "completions", "responses"})
+LEASE_S: Final = 5.0
 LEASE_WAIT_S: Final = 0.3
 LEASE_STEP_S: Final = 0.03
 
@@ -80,7 +81,8 @@ class CachePolicy(Policy):
             return None
         scope = rule.scope_of(x)
         key = rule.vault.key(scope, material(facts_of(x, rule, self._epochs), body))
-        return await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+        reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+        return held(x, reply) if rule.charges else reply
 
     async def _answer(self, look: Look) -> Reply | None:
         rule, wish = look.rule, look.wish
@@ -101,8 +103,8 @@ class CachePolicy(Policy):
         vault, x = look.rule.vault, look.x
         waited = 0.0
         while True:
-            leads = not look.wish.only_cached
-            found = await vault.far(look.scope, (look.key,), leads=leads)
+            lease_s = 0.0 if look.wish.only_cached else LEASE_S
+            found = await vault.far(look.scope, (look.key,), lease_s=lease_s)
             look.era = vault.era(look.scope)
             served = self._serve(look, found.data[0], "redis")
             if served is not None:
@@ -141,6 +143,8 @@ class CachePolicy(Policy):
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
         x.finish = entry.finish
+        if look.rule.charges:
+            x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
         x.notes |= {
             "cache": result,
             "tokens_avoided": str(sum(entry.usage)),

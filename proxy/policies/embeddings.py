@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from proxy.core.cache import Epochs, Key
-from proxy.core.exchange import End, Exchange
+from proxy.core.exchange import End, Exchange, Usage
 from proxy.core.fills import Fills, Work
 from proxy.core.flight import Flight, Follower
 from proxy.core.policy import Policy, Reply
@@ -20,7 +20,7 @@ from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, Wish, state_of, wish_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
-from proxy.wire.kept import not_cached, say, whole_answer
+from proxy.wire.kept import held, not_cached, say, whole_answer
 from proxy.wire.replay import Entry
 
 
@@ -88,7 +88,8 @@ class EmbeddingsPolicy(Policy):
         await self._find(batch)
         missing = batch.missing()
         if not missing:
-            return self._hit(batch)
+            reply = self._hit(batch)
+            return held(x, reply) if rule.charges else reply
         if wish.only_cached:
             raise not_cached(x)
         return await self._fetch(batch, missing)
@@ -110,7 +111,7 @@ class EmbeddingsPolicy(Policy):
         missing = batch.missing()
         if missing and vault.is_shared:
             keys = tuple(batch.keys[i] for i in missing)
-            found = await vault.far(batch.scope, keys, leads=False)
+            found = await vault.far(batch.scope, keys, lease_s=0.0)
             batch.era = vault.era(batch.scope)
             for i, data in zip(missing, found.data, strict=True):
                 self._note(batch, i, data)
@@ -139,6 +140,8 @@ class EmbeddingsPolicy(Policy):
         tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
         result = "stale" if batch.stale else "memory"
         self._meter.hit(batch.rule.name, result, age, tokens, nanos)
+        if batch.rule.charges:
+            x.usage, x.cost_nanos = Usage(tokens), nanos
         x.notes |= {
             "cache": result,
             "tokens_avoided": str(tokens),

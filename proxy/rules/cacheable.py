@@ -51,9 +51,10 @@ class When:
 class CacheRule:
     """What a route's cache may do; times are seconds, sizes bytes.
 
-    ``kept`` is how long an answer is kept for when all targets fail, beyond
-    the time that it is served; ``policy`` is a digest of what else shapes the
-    answers of the route.
+    ``charges`` counts hits as if they had come from upstream.  ``kept`` is how
+    long an answer is kept for when all targets fail, beyond the time that it
+    is served; ``policy`` is a digest of what else shapes the answers of the
+    route.
     """
 
     name: str
@@ -65,6 +66,7 @@ class CacheRule:
     version: str = ""
     max_entry: int = 1 << 20
     listens: bool = True
+    charges: bool = False
     policy: str = ""
 
     def scope_of(self, x: Exchange) -> str:

@@ -25,7 +25,6 @@ log = logging.getLogger("sidestream.cache")
 
 STATE: Final = b"ss:{cache}"
 POLL_S: Final = 1.0
-LEASE_MS: Final = 5000
 SALT: Final = 32
 
 Put = tuple[bytes, bytes, int]
@@ -101,12 +100,12 @@ class Shared:
         """The epoch of a route."""
         return self._epochs.get(route, 0)
 
-    async def get(self, scope: str, names: Sequence[bytes], *, leads: bool) -> list[Any] | None:
+    async def get(self, scope: str, names: Sequence[bytes], lease_s: float) -> list[Any] | None:
         """Whether the lease is ours, then what is kept; ``None`` if nobody could be asked."""
         reply = await self._run(
             self._scripts.cache_get,
             scope,
-            (self.salt(scope), self._holder if leads else b"", LEASE_MS, *names),
+            (self.salt(scope), self._holder if lease_s else b"", int(lease_s * 1000), *names),
         )
         if not isinstance(reply, list):
             return None

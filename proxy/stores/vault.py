@@ -85,13 +85,13 @@ class SealedVault:
             rejected[exc.reason] = rejected.get(exc.reason, 0) + 1
             return None
 
-    async def far(self, scope: str, keys: tuple[Key, ...], *, leads: bool) -> Found:
+    async def far(self, scope: str, keys: tuple[Key, ...], *, lease_s: float) -> Found:
         """What the replicas share."""
         if not self.is_shared:
             return Found((None,) * len(keys))
         names = [key.now for key in keys]
         names += [key.before for key in keys if key.before is not None]
-        reply = await self._shared.get(scope, names, leads=leads)
+        reply = await self._shared.get(scope, names, lease_s)
         if reply is None:
             return Found((None,) * len(keys))
         sealed = reply[1:]

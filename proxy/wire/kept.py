@@ -9,6 +9,7 @@ import orjson
 from proxy.core.cache import Terms
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange, Head
+from proxy.core.policy import Reply
 from proxy.core.ready import Ready
 from proxy.wire.replay import Entry, parts_of, replay
 
@@ -79,6 +80,17 @@ def replayed(x: Exchange, entry: Entry) -> Ready:
 def whole_answer(body: bytes, status: int = 200) -> Ready:
     """A JSON answer."""
     return Ready(Head(status, [(b"content-type", JSON)], JSON, len(body)), body)
+
+
+def held(x: Exchange, reply: Reply | None) -> Reply | None:
+    """Let ``x`` go on through the stages that charge for it, with its answer.
+
+    An answer that is still coming in has been charged for by who asked.
+    """
+    if not isinstance(reply, Ready) or x.usage is None:
+        return reply
+    x.held = reply
+    return None
 
 
 def say(x: Exchange, word: str, status: str) -> None:

@@ -149,9 +149,8 @@ async def test_erasing_a_tenant_leaves_nothing_readable_anywhere(tmp_path, serve
         assert len(entries(server)) == 2
         assert state(await ask(two.port, request(body=COLD))) == "miss"
         assert state(await ask(two.port, request(body=COLD, key="secret"))) == "hit"
-        await until(lambda: len(one.worker.caches._vaults) == 1)
-        vault = next(iter(one.worker.caches._vaults.values()))
-        await until(lambda: not len(vault.memory))
+        vaults = one.worker.caches._vaults.values()
+        await until(lambda: not any(len(vault.memory) for vault in vaults))
 
 
 async def test_purging_a_route_reaches_every_replica(tmp_path, server):
@@ -182,6 +181,34 @@ async def test_a_new_key_still_reads_what_the_last_one_sealed(tmp_path, server):
             assert state(await ask(running.port, request(body=COLD))) == "miss"
 
         assert len(up.requests) == 2
+
+
+async def test_a_first_answer_is_every_replicas(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    def asked():
+        return request(body=CHAT, headers=["Idempotency-Key: k"])
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as one,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        first = asyncio.create_task(ask(one.port, asked()))
+        await until(lambda: up.requests)
+        second = asyncio.create_task(ask(two.port, asked()))
+        await asyncio.sleep(0.5)
+        assert not second.done()
+        gate.set()
+        answers = [await first, await second]
+
+        assert len(up.requests) == 1
+        assert answers[0].body == answers[1].body
+        assert answers[1].headers["idempotent-replayed"] == "true"
 
 
 async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):

@@ -6,6 +6,7 @@ import contextlib
 import orjson
 import pytest
 
+from proxy.__main__ import main
 from tests.program import CHAT, KEY, ask, assert_refused, program, request
 from tests.scripted import (
     DONE,
@@ -439,6 +440,23 @@ async def test_what_a_hit_avoided_is_counted(tmp_path):
         assert sum(float(line.rpartition(" ")[2]) for line in spent) == 10.0
 
 
+async def test_hits_can_be_charged_for(tmp_path):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, settings="charge_hits: true") as running,
+    ):
+        states = [state(await ask(running.port, request(body=COLD))) for _ in range(3)]
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        lines = metrics.body.decode().splitlines()
+        spent = [line for line in lines if line.startswith("sidestream_tokens_total")]
+
+        assert states == ["miss", "hit", "hit"]
+        assert sum(float(line.rpartition(" ")[2]) for line in spent) == 30.0
+        assert len(up.requests) == 1
+
+
 async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path):
     async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
 
@@ -468,3 +486,46 @@ async def streaming(port, body):
         yield reader, writer
     finally:
         writer.transport.abort()
+
+
+async def test_the_command_does_it_too(tmp_path, capsys):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(body=COLD))
+        config = str(tmp_path / "sidestream.yaml")
+        url = f"http://127.0.0.1:{running.worker.admin_port}"
+
+        async def command(*words):
+            return await asyncio.to_thread(
+                main, ["cache", *words, "--config", config, "--admin", url]
+            )
+
+        assert await command("erase", "--tenant", "acme") == 0
+        assert orjson.loads(capsys.readouterr().out) == {"erased": {"tenant": "acme"}}
+        assert await command("purge", "--route", "nope") == 1
+        assert "there is no such route" in capsys.readouterr().err
+        assert (
+            await asyncio.to_thread(
+                main,
+                [
+                    "cache",
+                    "erase",
+                    "--tenant",
+                    "a",
+                    "--config",
+                    config,
+                    "--admin",
+                    "http://127.0.0.1:1",
+                ],
+            )
+            == 1
+        )
+        assert "cannot be reached" in capsys.readouterr().err
+        assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+
+async def test_a_reload_forgets_nothing(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(body=COLD))
+        assert await running.worker.reloader.reload() == []
+
+        assert state(await ask(running.port, request(body=COLD))) == "hit"
