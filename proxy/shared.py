@@ -36,6 +36,9 @@ from proxy.stores.vault import SealedVault
 
 log = logging.getLogger("sidestream.cache")
 
+FIRST: Final = "idempotency"
+"""Name of the vault of idempotent replays."""
+
 FIRST_ANSWERS: Final = Size(32 << 20)
 """Bytes of memory for idempotent replays."""
 
@@ -124,15 +127,25 @@ class Caches:
         """The vault of idempotent replays, under the key of the first cache that has one."""
         keyed = [cache for _, cache in sorted(settings.cache.items()) if cache.encrypt]
         encrypt = keyed[0].encrypt if keyed else schema.Secret("")
-        return self.vault("idempotency", schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
+        return self.vault(FIRST, schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
 
     def rules(self, settings: Settings) -> dict[str, CacheRule]:
-        """What the cache stage needs to know, by route."""
-        return {
+        """What the cache stage needs to know, by route.
+
+        Vaults that no route leads to any more are let go.
+        """
+        rules = {
             route.name: self._rule(settings, route, settings.cache[route.cache])
             for route in settings.routes
             if route.cache is not None
         }
+        used = {id(rule.vault) for rule in rules.values()}
+        self._vaults = {
+            ident: vault
+            for ident, vault in self._vaults.items()
+            if id(vault) in used or ident[0] == FIRST
+        }
+        return rules
 
     def _rule(self, settings: Settings, route: schema.Route, cache: schema.Cache) -> CacheRule:
         assert route.cache is not None
@@ -197,10 +210,10 @@ async def _told(work: Awaitable[None]) -> None:
 
 def policy_of(settings: Settings, route: schema.Route) -> str:
     """A digest of what shapes the answers of a route beside the request."""
-    target = route.targets[0]
-    upstream = settings.upstreams[target.upstream]
+    upstreams = [settings.upstreams[target.upstream] for target in route.targets]
     named = {route.redaction, *(tenant.redaction for tenant in settings.tenants.values())}
     redactions = [settings.redaction.get(name) for name in sorted(n for n in named if n)]
     guards = [settings.guards.get(name) for name in route.guards]
-    shapes = (upstream.kind, upstream.base_url, upstream.endpoints, redactions, guards)
+    places = [(u.kind, u.base_url, u.endpoints, u.api_version) for u in upstreams]
+    shapes = (places, redactions, guards)
     return blake2b(repr(shapes).encode(), digest_size=8).hexdigest()

@@ -108,6 +108,7 @@ class Fills:
             # Those who wait come first.
             await self.tasks.pause(0)
         finally:
+            flight.abandon()
             try:
                 is_kept = keep(flight, end)
             finally:

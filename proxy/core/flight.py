@@ -12,13 +12,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from proxy.core.errors import ProxyError
+from proxy.core.errors import Overloaded, ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.policy import Write
 from proxy.core.ports import Bell, Handle
 
 BACKLOG: Final = 256 * 1024
 """Bytes that an answer too large to keep may be ahead of its slowest reader."""
+
+_COMMON: Final = frozenset(
+    {b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"x-should-retry"}
+)
+"""What an upstream says of an answer and not of one request."""
 
 Filter = Callable[[bytes], bytes]
 """Whole events in, what of them one follower may see out."""
@@ -84,6 +89,12 @@ class Flight:
                 self.leader = None
             if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
                 self.handle.cancel()
+                self.abandon()
+
+    def abandon(self) -> None:
+        """It will not come to an end of its own."""
+        if not self.is_over:
+            self.refuse(self.x, Overloaded("what was waited for has been given up", retry_after=1))
 
     @staticmethod
     def _ring(bell: Bell) -> None:
@@ -188,11 +199,16 @@ class Follower:
         """What is known of the exchange, for this one's headers and log line."""
         x, of = self._x, self.flight.x
         x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
-        x.target, x.upstream_status, x.upstream_s = of.target, of.upstream_status, of.upstream_s
-        x.first_byte_at = of.first_byte_at
+        x.target, x.upstream_status, x.first_byte_at = (
+            of.target,
+            of.upstream_status,
+            of.first_byte_at,
+        )
         if self.leads:
-            x.attempts, x.sent_at = of.attempts, of.sent_at
+            x.attempts, x.sent_at, x.upstream_s = of.attempts, of.sent_at, of.upstream_s
             x.usage, x.cost_nanos = of.usage, of.cost_nanos
+        else:
+            x.upstream_s = max(0.0, of.first_byte_at - x.started)
 
     def take(self, data: bytes) -> None:
         """A part that has just come, if this one has kept up."""
@@ -244,7 +260,7 @@ class Follower:
 
 
 def _is_common(name: bytes) -> bool:
-    return name.lower() in (b"content-type", b"retry-after", b"retry-after-ms", b"x-should-retry")
+    return name.lower() in _COMMON
 
 
 class Flights:

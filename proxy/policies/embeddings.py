@@ -70,7 +70,7 @@ class EmbeddingsPolicy(Policy):
     async def on_request(self, x: Exchange) -> Reply | None:
         """All of the batch from the cache, or the rest from upstream."""
         rule = self._rules.get(x.route)
-        if rule is None or x.endpoint.name != "embeddings" or x.body is None or x.raw is None:
+        if rule is None or x.endpoint.name != "embeddings" or x.body is None:
             return None
         inputs = inputs_of(x.body)
         if inputs is None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import orjson
+
 from proxy.core.cache import Key, Vault
 from proxy.core.errors import BadRequest
 from proxy.core.exchange import End, Exchange, Head
@@ -49,13 +51,14 @@ class IdempotencyPolicy(Policy):
     async def on_request(self, x: Exchange) -> Reply | None:
         """The first answer, now or as it comes."""
         given = x.headers.get("idempotency-key")
-        if given is None or x.raw is None or x.method != "POST":
+        if given is None or x.body is None or x.method != "POST":
             return None
         if not 0 < len(given) <= MAX_KEY:
             raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
         scope = f"t.{x.tenant}"
         key = self._vault.key(scope, material(("idempotency", given), b""))
-        asked = self._vault.key(scope, x.path.encode() + b"\n" + x.raw).now.hex()
+        whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
+        asked = self._vault.key(scope, material((x.path, x.query), whole)).now.hex()
         data = self._vault.near(scope, key)
         if data is None:
             data = await self._far(scope, key)
@@ -105,7 +108,7 @@ class IdempotencyPolicy(Policy):
             return True
 
         flight = self.fills.flights.find(key.now)
-        if flight is not None and (flight.x.raw != x.raw or flight.x.path != x.path):
+        if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
             raise _reused()
         follower = await self.fills.join(Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False))
         if follower is not None and not follower.leads:

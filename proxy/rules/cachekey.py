@@ -41,7 +41,8 @@ def canonical(body: dict[str, Any]) -> bytes:
 
 def has_exponent(data: bytes) -> bool:
     """Whether a number of 16 digits or more may stand in canonical bytes."""
-    return b"e+" in data
+    # One byte is found many times faster than two.
+    return b"+" in data and b"e+" in data
 
 
 def _plain(value: Any) -> Any:

@@ -195,7 +195,9 @@ class Shared:
         state = dict(zip(reply[::2], reply[1::2], strict=True))
         for name, value in state.items():
             if name.startswith(b"r:"):
-                self._epochs[name[2:].decode()] = int(value)
+                route = name[2:].decode()
+                # A purge that could not be told stays in force here.
+                self._epochs[route] = max(int(value), self._epochs.get(route, 0))
         generation = state.get(b"generation", b"")
         if generation != self._generation:
             if self._generation or self._is_current:

@@ -157,7 +157,10 @@ def without_usage(data: bytes) -> bytes:
     """Whole events of a chat stream, less the one that only tells usage."""
     if b'_tokens"' not in data:
         return data
-    return b"".join(event for event in split(data) if not _tells_usage(event))
+    events = split(data)
+    # Part of an event too large to hold passes as it is.
+    rest = data[sum(map(len, events)) :]
+    return b"".join([event for event in events if not _tells_usage(event)]) + rest
 
 
 def _tells_usage(event: bytes) -> bool:

@@ -151,6 +151,9 @@ def test_only_the_usage_event_is_hidden(chunks):
     told = [c for c in chunks if not c["choices"]]
 
     assert without_usage(events) == sse([c for c in chunks if c["choices"]])
+    assert without_usage(events + b'data: {"a_tokens"') == (
+        without_usage(events) + b'data: {"a_tokens"'
+    )
     kept = entry(CHAT, events, is_stream=True)
     assert bool(kept.told) == bool(told)
 

@@ -296,3 +296,40 @@ async def test_a_refresh_that_failed_is_not_tried_again_at_once():
 
     assert len(tried) == 2
     assert tried[0].notes == {"cache": "refresh"}
+
+
+async def test_who_comes_while_one_is_given_up_starts_another():
+    begun = []
+
+    async def rest(x, leg):
+        begun.append(x)
+        if len(begun) == 1:
+            await asyncio.Event().wait()
+        return await answered(x, leg)
+
+    made = fills(rest)
+    first = asyncio.create_task(made.join(work()))
+    await turns()
+    first.cancel()
+    await asyncio.sleep(0)
+    follower = await asyncio.wait_for(made.join(work()), 1)
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert len(begun) == 2
+    assert follower.head.status == 200
+
+
+async def test_a_fill_that_is_cancelled_leaves_nobody_waiting():
+    async def rest(x, leg):
+        leg.start(x, Head(200, []))
+        await asyncio.Event().wait()
+
+    made = fills(rest)
+    follower = await made.join(work())
+    client = Client()
+    pump = asyncio.create_task(follower.pump(client.write, client.drain))
+    await turns()
+    made.tasks.begun[0].cancel()
+
+    with pytest.raises(Overloaded):
+        await asyncio.wait_for(pump, 1)
