@@ -106,6 +106,9 @@ class SealedVault:
             elif key.before is not None and self._before is not None:
                 old = sealed[len(keys) + i]
                 data = self._open(self._before, scope, key.before, old) if old else None
+                if data is not None:
+                    anew = self._master.seal(scope, self._shared.salt(scope), key.now, data)
+                    self.memory.put(key.now, anew, until, scope)
             found.append(data)
         return Found(tuple(found), is_leader=bool(reply[0]) or sealed[0] is not None)
 
