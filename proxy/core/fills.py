@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from copy import copy
 from typing import Any, Final, NamedTuple
 
 from proxy.core.errors import ProxyError, UpstreamFailed
@@ -66,7 +65,7 @@ class Fills:
             flight = self.flights.find(work.name)
             leads = flight is None
             if flight is None:
-                flight = self._begin(copy(work.x), work)
+                flight = self._begin(work.x.twin(), work)
             follower = flight.follow(work.x, leads=leads, see=see)
             try:
                 await follower.ready()
@@ -89,7 +88,7 @@ class Fills:
         now = self._clock.now()
         if self.flights.find(work.name) is not None or self._failed.get(work.name, 0.0) > now:
             return
-        fx = copy(work.x)
+        fx = work.x.twin()
         fx.started = now
         fx.answer_headers, fx.notes = [], {"cache": "refresh"}
         self._begin(fx, work).is_pinned = True

@@ -48,7 +48,8 @@ class Flight:
         self.size = 0
         self._limit = limit
         self._changed = bell()
-        self._room = bell()
+        self._bell = bell
+        self._room: Bell | None = None
         self._parts: list[bytes] = []
         self._gone = 0  # parts no longer held
         self._followers: list[Follower] = []
@@ -84,7 +85,7 @@ class Flight:
         """Somebody less; the last one ends what is still going on."""
         if follower in self._followers:
             self._followers.remove(follower)
-            self._ring(self._room)
+            self.moved()
             if follower is self.leader and not self.is_over:
                 self.leader = None
             if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
@@ -96,14 +97,10 @@ class Flight:
         if not self.is_over:
             self.refuse(self.x, Overloaded("what was waited for has been given up", retry_after=1))
 
-    @staticmethod
-    def _ring(bell: Bell) -> None:
-        bell.set()
-        bell.clear()
-
     def ring(self) -> None:
         """Something has changed."""
-        self._ring(self._changed)
+        self._changed.set()
+        self._changed.clear()
 
     async def changed(self) -> None:
         """Wait for the head, the end, or a follower to fall behind."""
@@ -137,13 +134,15 @@ class Flight:
 
     async def drain(self) -> None:
         """Wait for the slowest."""
+        self._room = self._room or self._bell()
         while self._trim() > BACKLOG:
             await self._room.wait()
 
     def moved(self) -> None:
-        """A follower that was behind has read on."""
-        if not self.is_kept:
-            self._ring(self._room)
+        """A follower that was behind has read on, or is gone."""
+        if self._room is not None:
+            self._room.set()
+            self._room.clear()
 
     def finish(self) -> None:
         """The answer is complete."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from proxy.core.cache import Epochs, Key
@@ -26,6 +27,9 @@ from proxy.wire.kept import entry_of, held, hides_usage, not_cached, replayed, s
 from proxy.wire.replay import Entry, without_usage
 
 KINDS: Final = frozenset({"chat", "completions", "responses"})
+MAX_KNOWN: Final = 4096
+"""Keys that are remembered."""
+
 LEASE_S: Final = 5.0
 LEASE_WAIT_S: Final = 0.3
 LEASE_STEP_S: Final = 0.03
@@ -64,6 +68,7 @@ class CachePolicy(Policy):
         self.fills = fills
         self._meter = meter
         self._clock = clock
+        self._known: dict[tuple[bytes, str, tuple[str | int, ...]], Key] = {}
 
     async def on_request(self, x: Exchange) -> Reply | None:
         """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
@@ -71,18 +76,41 @@ class CachePolicy(Policy):
         if rule is None or x.body is None or x.endpoint.name not in KINDS:
             return None
         wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
-        body = canonical(x.body)
-        why = why_not(x, rule, wish, body)
-        if why:
+        key = self._key(x, rule, wish)
+        if isinstance(key, str):
             if wish.only_cached:
                 raise not_cached(x)
             self._meter.result(rule.name, "bypass")
-            say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
+            say(x, "bypass", f"fwd={'request' if key == 'no_store' else 'bypass'}; detail={key}")
             return None
         scope = rule.scope_of(x)
-        key = rule.vault.key(scope, material(facts_of(x, rule, self._epochs), body))
         reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
         return held(x, reply) if rule.charges else reply
+
+    def _key(self, x: Exchange, rule: CacheRule, wish: Wish) -> Key | str:
+        """The key, or why there is none.
+
+        Who asks the same mostly asks in the same bytes, so the keys of bodies
+        are remembered, by a digest of them and all else that goes into a key.
+        """
+        facts = facts_of(x, rule, self._epochs)
+        seen = None
+        if wish is NO_WISH and x.raw is not None:
+            seen = (blake2b(x.raw, digest_size=16).digest(), x.tenant, facts)
+            known = self._known.get(seen)
+            if known is not None:
+                return known
+        assert x.body is not None
+        body = canonical(x.body)
+        why = why_not(x, rule, wish, body)
+        if why:
+            return why
+        key = rule.vault.key(rule.scope_of(x), material(facts, body))
+        if seen is not None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[seen] = key
+        return key
 
     async def _answer(self, look: Look) -> Reply | None:
         rule, wish = look.rule, look.wish

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,7 +194,7 @@ class EmbeddingsPolicy(Policy):
             return self._keep(batch, places, flight, end)
 
         if len(asked) < len(batch.inputs):
-            x = copy(x)
+            x = x.twin()
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
         return Work(x, name.now, keep, batch.rule.max_entry)

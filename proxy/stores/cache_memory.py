@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
 OVERHEAD: Final = 300
 """Bytes that an entry costs beyond its own."""
 
 
-class _Kept(NamedTuple):
-    sealed: bytes
-    until: float
-    scope: str
+_Kept = tuple[bytes, float, str]
+"""Sealed, until when, for which scope.  Plain, as the collector need not look
+into tuples of what holds nothing itself."""
 
 
 class Memory:
@@ -32,11 +31,11 @@ class Memory:
         kept = self._kept.get(name)
         if kept is None:
             return None
-        if now >= kept.until:
+        if now >= kept[1]:
             self.drop(name)
             return None
         self._kept.move_to_end(name)
-        return kept.sealed
+        return kept[0]
 
     def put(self, name: bytes, sealed: bytes, until: float, scope: str) -> None:
         """Keep it, at the cost of what was not asked for the longest."""
@@ -44,7 +43,7 @@ class Memory:
         size = len(sealed) + OVERHEAD
         if size > self.limit:
             return
-        self._kept[name] = _Kept(sealed, until, scope)
+        self._kept[name] = (sealed, until, scope)
         self.size += size
         while self.size > self.limit:
             oldest = next(iter(self._kept))
@@ -55,11 +54,11 @@ class Memory:
         """Forget one."""
         kept = self._kept.pop(name, None)
         if kept is not None:
-            self.size -= len(kept.sealed) + OVERHEAD
+            self.size -= len(kept[0]) + OVERHEAD
 
     def drop_scope(self, scope: str) -> None:
         """Forget all of a scope."""
-        for name in [n for n, kept in self._kept.items() if kept.scope == scope]:
+        for name in [n for n, kept in self._kept.items() if kept[2] == scope]:
             self.drop(name)
 
     def clear(self) -> None:

@@ -92,4 +92,4 @@ def test_bytes_are_never_more_than_allowed(puts):
         memory.put(name, b"x" * size, 1.0, "t")
 
         assert memory.size <= 2000
-        assert memory.size == sum(len(k.sealed) + OVERHEAD for k in memory._kept.values())
+        assert memory.size == sum(len(sealed) + OVERHEAD for sealed, _, _ in memory._kept.values())
