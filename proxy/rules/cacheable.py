@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from proxy.core.cache import Epochs, Terms, Vault
 from proxy.core.exchange import Exchange
-from proxy.rules.cachekey import MAX_EXACT, has_exponent
+from proxy.rules.cachekey import MAX_EXACT, has_exponent, headers_that_count
 from proxy.rules.freshness import Wish
 from proxy.rules.planner import COMPARE
 
@@ -98,7 +98,7 @@ def facts_of(x: Exchange, rule: CacheRule, epochs: Epochs) -> tuple[str | int, .
     return (
         x.endpoint.name, x.query, rule.name, rule.version, rule.policy, epochs.of(x.route),
         target.upstream, target.model, x.user if rule.scope == "user" else "",
-        headers.get("x-sidestream-context-version", ""), headers.get("openai-beta", ""),
+        headers.get("x-sidestream-context-version", ""), headers_that_count(x.raw_headers),
     )  # fmt: skip
 
 

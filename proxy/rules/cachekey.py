@@ -19,6 +19,25 @@ IGNORED: Final = frozenset(
 
 IGNORED_PREFIX: Final = "prompt_cache_"
 
+_NEUTRAL: Final = frozenset(
+    {
+        b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"api-key",
+        b"authorization", b"baggage", b"cache-control", b"connection", b"content-length",
+        b"content-type", b"cookie", b"date", b"dnt", b"expect", b"forwarded", b"host",
+        b"idempotency-key", b"keep-alive", b"newrelic", b"openai-organization", b"openai-project",
+        b"origin", b"pragma", b"priority", b"proxy-authorization", b"referer", b"sentry-trace",
+        b"te", b"trailer", b"transfer-encoding", b"true-client-ip", b"uber-trace-id", b"user-agent",
+        b"via", b"x-amzn-trace-id", b"x-api-key", b"x-client-request-id",
+        b"x-cloud-trace-context", b"x-correlation-id", b"x-real-ip", b"x-request-id",
+        b"x-span-id", b"x-trace-id",
+    }
+)  # fmt: skip
+_NEUTRAL_PREFIXES: Final = (
+    b"x-stainless-", b"x-forwarded-", b"x-sidestream-", b"trace", b"x-b3-", b"x-datadog-",
+    b"x-envoy-", b"sec-", b"cf-", b"if-",
+)  # fmt: skip
+"""Headers that say how a request came, and not what is asked."""
+
 MAX_EXACT: Final = 2.0**63
 """From here on a number may be an integer that the parser has rounded."""
 
@@ -53,6 +72,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(v) for v in value]
     return value
+
+
+def headers_that_count(raw: Sequence[tuple[bytes, bytes]]) -> str:
+    """The headers that an upstream may heed; as with fields, those we do not
+    know count.
+    """
+    found = [
+        (lower, value)
+        for name, value in raw
+        if (lower := name.lower()) not in _NEUTRAL and not lower.startswith(_NEUTRAL_PREFIXES)
+    ]
+    return repr(sorted(found)) if found else ""
 
 
 def material(facts: Sequence[str | int], body: bytes) -> bytes:

@@ -136,10 +136,20 @@ def test_everything_around_the_body_counts():
         facts(target=Target("t", "other", "model")),
         facts(target=Target("t", "up", "other")),
         facts(headers={"x-sidestream-context-version": "7"}),
-        facts(headers={"openai-beta": "x"}),
+        facts(raw_headers=((b"OpenAI-Beta", b"x"),)),
+        facts(raw_headers=((b"openai-beta", b"y"),)),
+        facts(raw_headers=((b"x-whatever", b"x"),)),
     ]
 
     assert len(set(all_of_them)) == len(all_of_them)
+
+
+def test_how_a_request_came_is_no_part_of_its_key():
+    came = ((b"User-Agent", b"x"), (b"X-Stainless-Retry-Count", b"1"), (b"traceparent", b"0"))
+    one, two = (b"x-a", b"1"), (b"x-b", b"2")
+
+    assert facts(raw_headers=came) == facts()
+    assert facts(raw_headers=(one, *came, two)) == facts(raw_headers=(two, one))
 
 
 def test_a_users_name_is_no_part_of_a_key_that_tenants_share():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 
 import orjson
 import pytest
@@ -529,3 +530,49 @@ async def test_a_reload_forgets_nothing(tmp_path):
         assert await running.worker.reloader.reload() == []
 
         assert state(await ask(running.port, request(body=COLD))) == "hit"
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whoever_leaves_those_who_stay_get_all_of_it(tmp_path, seed):
+    """Forty who come and go as they like, over one slow stream."""
+    rng = random.Random(seed)
+    events = [ROLE, *(chunk({"content": f"word {i} "}) for i in range(60)), STOP, DONE]
+
+    async def script(peer):
+        await peer.send(SSE_HEAD)
+        for event in events:
+            await peer.send(framed(event))
+            await asyncio.sleep(0.002)
+        await peer.send(b"0\r\n\r\n")
+
+    async def one(port, *, stays, delay, patience):
+        await asyncio.sleep(delay)
+        body = {**COLD, "stream": rng.random() < 0.7}
+        if stays:
+            return await ask(port, request(body=body))
+        async with streaming(port, body) as (reader, _):
+            with contextlib.suppress(TimeoutError, asyncio.IncompleteReadError):
+                async with asyncio.timeout(patience):
+                    await reader.readuntil(DONE)
+        return None
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, first="5s", idle="5s") as running,
+    ):
+        people = [
+            one(running.port, stays=False, delay=0, patience=0.06),
+            one(running.port, stays=True, delay=0.01, patience=0),
+        ] + [
+            one(running.port, stays=i % 3 == 0, delay=0.01 + rng.random() * 0.05,
+                patience=rng.random() * 0.1)
+            for i in range(38)
+        ]  # fmt: skip
+        answers = [a for a in await asyncio.gather(*people) if a is not None]
+
+        assert len(up.requests) == 1
+        assert all(a.is_whole and a.status == 200 for a in answers)
+        streams_seen = {a.body for a in answers if a.headers["content-type"] == "text/event-stream"}
+        assert {body.replace(b"chatcmpl-", b"").count(b"data: ") for body in streams_seen} <= {63}
+        await running.settled()
+        assert len(running.worker.caches.flights) == 0
