@@ -66,6 +66,10 @@ class Vault(Protocol):
         """What the replicas share; takes the lease of a missing one, unless for 0 s."""
         ...
 
+    async def may_refresh(self, scope: str, key: Key, lease_s: float) -> bool:
+        """Whether no other replica is fetching a new answer for ``key``."""
+        ...
+
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:
         """Keep an answer in both, for at most ``seconds``."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from proxy.core.errors import ProxyError, UpstreamFailed
@@ -29,7 +29,8 @@ class Work(NamedTuple):
     """What is to be asked for, and under which name others find it.
 
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
-    asks for the usage event though the client may not have.
+    asks for the usage event though the client may not have.  ``gate`` is asked
+    before a refresh: whether nobody else is at it.
     """
 
     x: Exchange
@@ -37,6 +38,7 @@ class Work(NamedTuple):
     keep: Keep
     limit: int
     keeps_usage: bool = True
+    gate: Callable[[], Awaitable[bool]] | None = None
 
 
 class Fills:
@@ -53,7 +55,7 @@ class Fills:
         self.flights = flights
         self.tasks = tasks
         self._clock = clock
-        self._failed: dict[bytes, float] = {}
+        self._paused: dict[bytes, float] = {}
 
     async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
         """Follow who is asking the same, or be the one; its head has come.
@@ -86,21 +88,31 @@ class Fills:
     def refresh(self, work: Work) -> None:
         """Ask anew for nobody, unless that is under way or has just failed."""
         now = self._clock.now()
-        if self.flights.find(work.name) is not None or self._failed.get(work.name, 0.0) > now:
+        if self.flights.find(work.name) is not None or self._paused.get(work.name, 0.0) > now:
             return
         fx = work.x.twin()
         fx.started = now
         fx.answer_headers, fx.notes = [], {"cache": "refresh"}
+        self._pause(work.name, now)
         self._begin(fx, work).is_pinned = True
 
     def _begin(self, fx: Exchange, work: Work) -> Flight:
         fx.keeps_usage = work.keeps_usage
         flight = Flight(fx, self.tasks.bell, work.limit)
         self.flights.add(work.name, flight)
-        flight.handle = self.tasks.begin(self._fly(flight, work.name, work.keep))
+        flight.handle = self.tasks.begin(self._fly(flight, work))
         return flight
 
-    async def _fly(self, flight: Flight, name: bytes, keep: Keep) -> None:
+    def _pause(self, name: bytes, now: float) -> None:
+        if len(self._paused) >= MAX_FAILED:
+            self._paused.clear()
+        self._paused[name] = now + PAUSE_S
+
+    async def _fly(self, flight: Flight, work: Work) -> None:
+        if flight.is_pinned and work.gate is not None and not await work.gate():
+            self.flights.drop(work.name, flight)
+            flight.abandon()
+            return
         end, is_kept = End("client_gone"), False
         try:
             end = await self.rest(flight.x, flight)
@@ -109,12 +121,10 @@ class Fills:
         finally:
             flight.abandon()
             try:
-                is_kept = keep(flight, end)
+                is_kept = work.keep(flight, end)
             finally:
-                self.flights.drop(name, flight)
-            if flight.is_pinned and not is_kept:
-                if len(self._failed) >= MAX_FAILED:
-                    self._failed.clear()
-                self._failed[name] = self._clock.now() + PAUSE_S
+                self.flights.drop(work.name, flight)
+            if is_kept:
+                self._paused.pop(work.name, None)
             if flight.leader is None:
                 self.told(flight.x, end)

@@ -39,7 +39,10 @@ _STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
 
 @dataclass(slots=True)
 class Look:
-    """One request looking for its answer.  ``old`` is one that has expired."""
+    """One request looking for its answer.
+
+    ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
+    """
 
     x: Exchange
     rule: CacheRule
@@ -48,6 +51,7 @@ class Look:
     key: Key
     era: bytes
     old: Entry | None = None
+    is_stale: bool = False
 
 
 class CachePolicy(Policy):
@@ -122,6 +126,8 @@ class CachePolicy(Policy):
             served = await self._far(look)
             if served is not None:
                 return served
+            if look.is_stale:
+                return self._stale(look)
         if wish.only_cached:
             raise not_cached(look.x)
         return await self._join(look)
@@ -158,12 +164,19 @@ class CachePolicy(Policy):
             return None
         age = self._clock.wall() - entry.at
         state = state_of(age, entry.ttl, entry.stale, look.wish) if look.wish.reads else "expired"
-        if state == "expired":
-            look.old = entry
+        if state == "fresh":
+            return self._hit(look, entry, layer, state)
+        look.old, look.is_stale = entry, state == "stale"
+        if state == "expired" or (layer == "memory" and look.rule.vault.is_shared):
+            # Another replica may have a newer one by now.
             return None
-        if state == "stale":
-            self.fills.refresh(self._work(look))
-        return self._hit(look, entry, layer, state)
+        return self._stale(look)
+
+    def _stale(self, look: Look) -> Reply:
+        """Give what there is, and ask anew for the next."""
+        assert look.old is not None
+        self.fills.refresh(self._work(look))
+        return self._hit(look, look.old, "stale", "stale")
 
     def _hit(self, look: Look, entry: Entry, layer: str, state: State) -> Reply:
         x = look.x
@@ -241,7 +254,10 @@ class CachePolicy(Policy):
         def keep(flight: Flight, end: End) -> bool:
             return self._keep(look, flight, end)
 
-        return Work(look.x, look.key.now, keep, look.rule.max_entry)
+        async def gate() -> bool:
+            return await look.rule.vault.may_refresh(look.scope, look.key, LEASE_S)
+
+        return Work(look.x, look.key.now, keep, look.rule.max_entry, gate=gate)
 
     # keeping
 

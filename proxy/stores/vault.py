@@ -112,6 +112,13 @@ class SealedVault:
             found.append(data)
         return Found(tuple(found), is_leader=bool(reply[0]) or sealed[0] is not None)
 
+    async def may_refresh(self, scope: str, key: Key, lease_s: float) -> bool:
+        """Whether no other replica is fetching a new answer: a lease of its own."""
+        if not self.is_shared:
+            return True
+        reply = await self._shared.get(scope, (b"refresh" + key.now,), lease_s)
+        return reply is None or bool(reply[0])
+
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:
         """Keep an answer in both."""
         if era != self._shared.salt(scope) or seconds < LEAST_S:
