@@ -264,7 +264,7 @@ async def test_they_do_not_wait_for_ever(tmp_path, server):
 
 
 async def test_a_stale_answer_is_refreshed_by_one_replica(tmp_path, server):
-    settings = f"encrypt: {MASTER}, ttl: 300ms, stale: 1h"
+    settings = f"encrypt: {MASTER}, ttl: 700ms, stale: 1h"
     async with (
         Scripted([says(json_answer())]) as up,
         cached(tmp_path, up.port, server.url, settings=settings) as one,
@@ -273,14 +273,16 @@ async def test_a_stale_answer_is_refreshed_by_one_replica(tmp_path, server):
         await ask(one.port, request(body=COLD))
         await stored(server)
         await ask(two.port, request(body=COLD))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)
         answers = await asyncio.gather(
             *(ask(port, request(body=COLD)) for port in (one.port, two.port) * 10)
         )
         assert {state(a) for a in answers} <= {"stale", "hit"}
-        assert len(up.requests) == 2
+        await until(lambda: len(up.requests) == 2)
+        await until(lambda: not (one.worker.caches.flights or two.worker.caches.flights))
         for port in (one.port, two.port):
             assert state(await ask(port, request(body=COLD))) == "hit"
+        assert len(up.requests) == 2
 
 
 async def test_a_fill_that_failed_gives_its_lease_back(tmp_path, server):

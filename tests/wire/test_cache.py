@@ -170,13 +170,13 @@ async def test_a_refusal_of_the_request_is_kept_for_a_moment(tmp_path):
     }
     async with (
         Scripted([says(json_answer(error, status=400))]) as up,
-        cached(tmp_path, up.port, settings="negative: 60ms") as running,
+        cached(tmp_path, up.port, settings="negative: 500ms") as running,
     ):
         answers = [await ask(running.port, request(body=COLD)) for _ in range(2)]
         assert [a.status for a in answers] == [400, 400]
         assert [state(a) for a in answers] == ["miss", "hit"]
         assert answers[1].json == error
-        await asyncio.sleep(0.07)
+        await asyncio.sleep(0.5)
         await ask(running.port, request(body=COLD))
 
         assert len(up.requests) == 2
@@ -248,14 +248,17 @@ async def test_what_clients_say_can_be_ignored(tmp_path):
 async def test_a_stale_answer_is_served_and_refreshed_once(tmp_path):
     async with (
         Scripted([says(json_answer())]) as up,
-        cached(tmp_path, up.port, settings="ttl: 50ms, stale: 1h") as running,
+        cached(tmp_path, up.port, settings="ttl: 400ms, stale: 1h") as running,
     ):
         await ask(running.port, request(body=COLD))
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.4)
         answers = await asyncio.gather(*(ask(running.port, request(body=COLD)) for _ in range(20)))
 
         assert {state(a) for a in answers} <= {"stale", "hit"}
         assert state(answers[0]) == "stale"
+        while len(up.requests) < 2 or running.worker.caches.flights:
+            await asyncio.sleep(0.005)
+        assert state(await ask(running.port, request(body=COLD))) == "hit"
         assert len(up.requests) == 2
 
 

@@ -85,10 +85,10 @@ async def test_an_answer_that_does_not_fit_the_question_is_not_kept(tmp_path):
 async def test_stale_embeddings_serve_and_are_asked_for_again_once(tmp_path):
     async with (
         Scripted([embed]) as up,
-        cached(tmp_path, up.port, "ttl: 50ms, stale: 1h") as running,
+        cached(tmp_path, up.port, "ttl: 400ms, stale: 1h") as running,
     ):
         await ask(running.port, request(PATH, body("aa", "bbb")))
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.4)
         answer = await ask(running.port, request(PATH, body("bbb")))
         assert answer.headers["x-sidestream-cache"] == "stale"
         while len(up.requests) < 2 or running.worker.caches.flights:
