@@ -126,5 +126,6 @@ class Fills:
                 self.flights.drop(work.name, flight)
             if is_kept:
                 self._paused.pop(work.name, None)
-            if flight.leader is None:
+            flight.handle = None
+            if not flight.has_leader:
                 self.told(flight.x, end)

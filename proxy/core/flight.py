@@ -44,7 +44,7 @@ class Flight:
         self.is_kept = True
         self.handle: Handle | None = None
         self.is_pinned = False
-        self.leader: Follower | None = None
+        self.has_leader = False
         self.size = 0
         self._limit = limit
         self._changed = bell()
@@ -77,8 +77,8 @@ class Flight:
         """Somebody more who waits; ``see`` shows it less than all."""
         follower = Follower(self, x, leads=leads, see=see)
         self._followers.append(follower)
-        if leads:
-            self.leader = follower
+        # Not the leader itself: what refers to each other waits for the collector.
+        self.has_leader = self.has_leader or leads
         return follower
 
     def leave(self, follower: Follower) -> None:
@@ -86,8 +86,8 @@ class Flight:
         if follower in self._followers:
             self._followers.remove(follower)
             self.moved()
-            if follower is self.leader and not self.is_over:
-                self.leader = None
+            if follower.leads and not self.is_over:
+                self.has_leader = False
             if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
                 self.handle.cancel()
                 self.abandon()
