@@ -102,10 +102,11 @@ class Shared:
 
     async def get(self, scope: str, names: Sequence[bytes], lease_s: float) -> list[Any] | None:
         """Whether the lease is ours, then what is kept; ``None`` if nobody could be asked."""
+        # Never a salt that was known: it may have been erased just now.
         reply = await self._run(
             self._scripts.cache_get,
             scope,
-            (self.salt(scope), self._holder if lease_s else b"", int(lease_s * 1000), *names),
+            (os.urandom(SALT), self._holder if lease_s else b"", int(lease_s * 1000), *names),
         )
         if not isinstance(reply, list):
             return None

@@ -161,6 +161,35 @@ async def test_erasing_a_tenant_leaves_nothing_readable_anywhere(tmp_path, serve
         await until(lambda: not any(len(vault.memory) for vault in vaults))
 
 
+async def test_an_erased_salt_never_comes_back(server):
+    """Not even from a replica that has not heard of it yet."""
+    async with contextlib.AsyncExitStack() as stack:
+        replicas = []
+        for _ in range(2):
+            store = open_store(parse_address(server.url), load_scripts(), random.Random(1).random)
+            shared = Shared(store, load_scripts())
+            store.start()
+            shared.start()
+            stack.push_async_callback(store.close)
+            stack.push_async_callback(shared.close)
+            await until(lambda shared=shared: shared.is_up)
+            replicas.append(shared)
+        one, two = replicas
+        for shared in replicas:
+            await shared.get("t.a", (b"n",), 0.0)
+        old = one.salt("t.a")
+        assert two.salt("t.a") == old
+        one.put("t.a", old, b"", ((b"n", b"sealed", 60_000),))
+        await until(lambda: server.ask("GET", "ss:{c.t.a}:e:n"))
+        await one.erase("t.a")
+        await two.get("t.a", (b"n",), 0.0)
+        two.put("t.a", old, b"", ((b"m", b"sealed", 60_000),))
+        await one.get("t.a", (b"n",), 0.0)
+
+        assert one.salt("t.a") == two.salt("t.a") != old
+        assert server.ask("GET", "ss:{c.t.a}:e:m") is None
+
+
 async def test_purging_a_route_reaches_every_replica(tmp_path, server):
     async with (
         Scripted([says(json_answer())]) as up,
