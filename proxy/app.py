@@ -137,6 +137,7 @@ class App:
             "in_flight": self._room.in_flight,
             "draining": self._is_draining(),
             "upstreams": self._fleet.status(),
+            "cache": self._caches.status(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:

@@ -165,6 +165,18 @@ class Caches:
             policy=policy_of(settings, route),
         )
 
+    def status(self) -> dict[str, object]:
+        """Plain facts for ``/status``."""
+        return {
+            "shared": self.shared.is_up if self.shared.has_store else None,
+            "store_failures": self.shared.failures,
+            "flights": len(self.flights),
+            "caches": {
+                name: {"entries": len(vault.memory), "bytes": vault.memory.size}
+                for (name, _), vault in self._vaults.items()
+            },
+        }
+
     def collect(self) -> Iterator[Metric]:
         """Metric families of the caches."""
         yield from self.meter.collect()

@@ -73,8 +73,8 @@ class Master:
         return found
 
     def forget(self, scope: str) -> None:
-        """Keep nothing that could open what was sealed for ``scope``."""
-        for known in [k for k in self._values if k[0] == scope]:
+        """Keep nothing that could open what was sealed for ``scope``, or ("") for any."""
+        for known in [k for k in self._values if not scope or k[0] == scope]:
             del self._values[known]
 
     def seal(self, scope: str, salt: bytes, name: bytes, data: bytes) -> bytes:

@@ -140,6 +140,8 @@ class SealedVault:
         """Somebody has purged a scope, or ("") anything."""
         if scope:
             self.memory.drop_scope(scope)
-            self._master.forget(scope)
         else:
             self.memory.clear()
+        for master in (self._master, self._before):
+            if master is not None:
+                master.forget(scope)

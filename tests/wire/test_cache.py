@@ -444,6 +444,17 @@ async def test_what_a_hit_avoided_is_counted(tmp_path):
         assert sum(float(line.rpartition(" ")[2]) for line in spent) == 10.0
 
 
+async def test_the_status_says_what_is_kept(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(body=COLD))
+        said = await ask(
+            running.worker.admin_port, request("/status", method="GET", key="admin-token")
+        )
+
+        assert said.json["cache"]["shared"] is None
+        assert said.json["cache"]["caches"]["answers"]["entries"] == 1
+
+
 async def test_hits_can_be_charged_for(tmp_path):
     async with (
         Scripted([says(json_answer())]) as up,
