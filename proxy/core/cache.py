@@ -7,6 +7,7 @@ makes a miss of them and never an answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -72,6 +73,12 @@ class Vault(Protocol):
 
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:
         """Keep an answer in both, for at most ``seconds``."""
+        ...
+
+    def keep_all(
+        self, scope: str, pairs: Sequence[tuple[Key, bytes]], *, era: bytes, seconds: float
+    ) -> None:
+        """Keep several at once."""
         ...
 
     def release(self, scope: str, key: Key) -> None:

@@ -212,13 +212,13 @@ class EmbeddingsPolicy(Policy):
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
+        pairs = []
         for i, (piece, share) in zip(places, pieces, strict=True):
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
                 cost=(fx.cost_nanos or 0) * share // total, whole=piece,
             )  # fmt: skip
-            rule.vault.keep(
-                batch.scope, batch.keys[i], entry.pack(), era=batch.era,
-                seconds=terms.ttl + terms.stale,
-            )  # fmt: skip
+            pairs.append((batch.keys[i], entry.pack()))
+        seconds = terms.ttl + terms.stale
+        rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,8 @@ NEAR_S: Final = 30.0
 """Seconds that an answer stays here where there is a store behind."""
 
 LEAST_S: Final = 0.001
+AT_ONCE: Final = 100
+"""Answers in one call of the store, which serves nobody else meanwhile."""
 
 
 @dataclass(slots=True)
@@ -121,15 +124,26 @@ class SealedVault:
 
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:
         """Keep an answer in both."""
+        self.keep_all(scope, ((key, data),), era=era, seconds=seconds)
+
+    def keep_all(
+        self, scope: str, pairs: Sequence[tuple[Key, bytes]], *, era: bytes, seconds: float
+    ) -> None:
+        """Keep several, which are given back no lease but that of the first."""
         if era != self._shared.salt(scope) or seconds < LEAST_S:
             return
-        sealed = self._master.seal(scope, era, key.now, data)
         near = min(NEAR_S, seconds) if self._is_far else seconds
-        self.memory.put(key.now, sealed, self._clock.now() + near, scope)
-        self.counts.stored += 1
-        self.counts.stored_bytes += len(sealed)
+        until = self._clock.now() + near
+        puts: list[tuple[bytes, bytes, int]] = []
+        for key, data in pairs:
+            sealed = self._master.seal(scope, era, key.now, data)
+            self.memory.put(key.now, sealed, until, scope)
+            puts.append((key.now, sealed, int(seconds * 1000)))
+            self.counts.stored += 1
+            self.counts.stored_bytes += len(sealed)
         if self._is_far:
-            self._shared.put(scope, era, key.now, ((key.now, sealed, int(seconds * 1000)),))
+            for at in range(0, len(puts), AT_ONCE):
+                self._shared.put(scope, era, puts[at][0], puts[at : at + AT_ONCE])
 
     def release(self, scope: str, key: Key) -> None:
         """Let other replicas try."""

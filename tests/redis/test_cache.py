@@ -161,6 +161,36 @@ async def test_erasing_a_tenant_leaves_nothing_readable_anywhere(tmp_path, serve
         await until(lambda: not any(len(vault.memory) for vault in vaults))
 
 
+async def test_many_embeddings_are_kept_and_found_at_once(tmp_path, server):
+    asked = [f"text {i}" for i in range(250)]
+    body = {"model": "e", "input": asked}
+    data = [{"index": i, "embedding": [float(i)]} for i in range(250)]
+    made = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 999}}
+    async with (
+        Scripted([says(json_answer(made))]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, request("/v1/embeddings", body))
+        await stored(server, 250)
+        calls = server.ask("INFO", "commandstats").decode()
+        answer = await ask(two.port, request("/v1/embeddings", {**body, "input": asked[::-1]}))
+        more = server.ask("INFO", "commandstats").decode()
+
+        assert state(answer) == "hit"
+        assert [d["embedding"] for d in answer.json["data"]] == [[float(i)] for i in range(250)][
+            ::-1
+        ]
+        assert answer.json["usage"]["prompt_tokens"] == 999
+        assert count_of("evalsha", more) - count_of("evalsha", calls) == 1
+        assert len(up.requests) == 1
+
+
+def count_of(command, info):
+    line = next(li for li in info.splitlines() if li.startswith(f"cmdstat_{command}:"))
+    return int(line.partition("calls=")[2].partition(",")[0])
+
+
 async def test_an_erased_salt_never_comes_back(server):
     """Not even from a replica that has not heard of it yet."""
     async with contextlib.AsyncExitStack() as stack:
