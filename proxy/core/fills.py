@@ -109,9 +109,14 @@ class Fills:
         self._paused[name] = now + PAUSE_S
 
     async def _fly(self, flight: Flight, work: Work) -> None:
-        if flight.is_pinned and work.gate is not None and not await work.gate():
-            self.flights.drop(work.name, flight)
-            flight.abandon()
+        is_free = False
+        try:
+            is_free = not flight.is_pinned or work.gate is None or await work.gate()
+        finally:
+            if not is_free:
+                self.flights.drop(work.name, flight)
+                flight.abandon()
+        if not is_free:
             return
         end, is_kept = End("client_gone"), False
         try:

@@ -44,6 +44,7 @@ class Flight:
         self.is_kept = True
         self.handle: Handle | None = None
         self.is_pinned = False
+        self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False
         self.size = 0
         self._limit = limit

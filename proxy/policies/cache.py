@@ -23,7 +23,7 @@ from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
-from proxy.wire.kept import entry_of, held, hides_usage, not_cached, replayed, say
+from proxy.wire.kept import entry_of, held, hides_usage, made_of, not_cached, replayed, say
 from proxy.wire.replay import Entry, without_usage
 
 KINDS: Final = frozenset({"chat", "completions", "responses"})
@@ -244,11 +244,13 @@ class CachePolicy(Policy):
         if not await follower.over():
             assert flight.error is not None
             raise flight.error
-        entry = self._entry(look, flight)
-        if isinstance(entry, str):
+        if flight.made is None and flight.is_kept and flight.head is not None:
+            at, terms = self._clock.wall(), look.rule.terms
+            flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
+        if not isinstance(flight.made, Entry):
             return None
         self._said(look, leads=False, why="miss")
-        return replayed(x, entry)
+        return replayed(x, flight.made)
 
     def _work(self, look: Look) -> Work:
         def keep(flight: Flight, end: End) -> bool:

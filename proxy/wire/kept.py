@@ -26,21 +26,32 @@ def entry_of(x: Exchange, head: Head | None, body: bytes, at: float, terms: Term
         return "end"
     if x.target is None or x.target != x.plan.targets[0]:
         return "fallback"
-    kind, target = x.endpoint.name, x.target.name
     if head.status == 400 and terms.negative and _is_deterministic(body):
         return Entry(
-            at=at, ttl=terms.negative, stale=0.0, status=400, kind=kind, target=target, whole=body
-        )
+            at=at, ttl=terms.negative, stale=0.0, status=400, kind=x.endpoint.name,
+            target=x.target.name, whole=body,
+        )  # fmt: skip
+    entry, flaw = made_of(x, head, body, at, terms)
+    return entry if entry is not None and not flaw else flaw
+
+
+def made_of(
+    x: Exchange, head: Head, body: bytes, at: float, terms: Terms
+) -> tuple[Entry | None, str]:
+    """The answer in the form that serves both, and in a word what is wrong with it."""
     if head.status != 200 or head.content_type not in (JSON, EVENTS):
-        return "status"
+        return None, "status"
     parts = parts_of(x.endpoint, body, is_stream=head.is_stream)
     if isinstance(parts, str):
-        return parts
+        return None, parts
+    flaw: str = parts.pop("flaw")
     usage = (x.usage.prompt, x.usage.completion) if x.usage is not None else (0, 0)
-    return Entry(
+    target = x.target.name if x.target is not None else ""
+    entry = Entry(
         at=at, ttl=terms.ttl, stale=terms.stale, target=target, usage=usage,
         cost=x.cost_nanos or 0, finish=x.finish, **parts,
     )  # fmt: skip
+    return entry, flaw
 
 
 def _is_deterministic(body: bytes) -> bool:

@@ -80,19 +80,16 @@ class Entry(NamedTuple):
 
 
 def parts_of(endpoint: Endpoint, body: bytes, *, is_stream: bool) -> dict[str, Any] | str:
-    """``whole``, ``events``, ``told`` and ``ident`` of an answer that came.
-
-    The reason in a word where it is not one to give twice.
+    """``whole``, ``events``, ``told`` and ``ident`` of an answer that came, and
+    its ``flaw`` in a word; only a word where it is not even a whole one.
     """
     whole = assemble(endpoint, body) if is_stream else _object(body)
     if whole is None:
         return "incomplete" if is_stream else "shape"
-    flaw = flaw_of(endpoint, whole)
-    if flaw:
-        return flaw
     ident = whole.get("id")
     made: dict[str, Any] = {
         "kind": endpoint.name,
+        "flaw": flaw_of(endpoint, whole),
         "ident": ident if isinstance(ident, str) and _ID.fullmatch(ident.encode()) else "",
     }
     if not is_stream:

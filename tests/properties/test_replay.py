@@ -87,6 +87,7 @@ def accumulated(events):
 def entry(endpoint, body, *, is_stream):
     parts = parts_of(endpoint, body, is_stream=is_stream)
     assert not isinstance(parts, str), parts
+    assert parts.pop("flaw") == ""
     made = Entry(at=1.5, ttl=2.0, stale=3.0, **parts)
     assert Entry.unpack(made.pack()) == made
     return made

@@ -330,6 +330,28 @@ async def test_two_hundred_who_ask_at_once_make_one_call(tmp_path, form):
         assert [state(a) for a in answers].count("miss") == 1
 
 
+async def test_an_answer_that_is_not_kept_is_still_everybodys_in_both_forms(tmp_path):
+    gate = asyncio.Event()
+    async with (
+        Scripted([slowly(LENGTH, gate)]) as up,
+        cached(tmp_path, up.port) as running,
+    ):
+        bodies = [COLD_STREAM] + [COLD] * 5
+        asked = [asyncio.create_task(ask(running.port, request(body=body))) for body in bodies[:1]]
+        while not up.requests:
+            await asyncio.sleep(0.005)
+        asked += [asyncio.create_task(ask(running.port, request(body=body))) for body in bodies[1:]]
+        while running.worker.room.in_flight < 6:
+            await asyncio.sleep(0.005)
+        gate.set()
+        answers = await asyncio.gather(*asked)
+
+        assert [a.json["choices"][0]["finish_reason"] for a in answers[1:]] == ["length"] * 5
+        assert len(up.requests) == 1
+        await ask(running.port, request(body=COLD_STREAM))
+        assert len(up.requests) == 2
+
+
 async def test_who_joins_a_stream_late_sees_all_of_it_live(tmp_path):
     gate = asyncio.Event()
     async with (
