@@ -1,4 +1,4 @@
-"""The command: ``sidestream serve | check | usage | schema | keys | mock``."""
+"""The command: ``sidestream serve | check | usage | schema | keys | cache | mock``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import uvloop
 from proxy import __version__
 from proxy.accounts import store_problems
 from proxy.app import has_price
+from proxy.commands.cache import add_command as add_cache
 from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("action", choices=["new", "digest"],
                       help="new: make one; digest: of a key on standard input")  # fmt: skip
     keys.set_defaults(run=_keys)
+    add_cache(commands, _default_config())
     mock = commands.add_parser("mock", help="serve the bundled mock upstream")
     mock.add_argument("--listen", type=Address.parse, default=Address.parse("127.0.0.1:8402"))
     mock.set_defaults(run=_mock)

@@ -6,7 +6,7 @@ configured store and holds it with what has been learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from proxy.rules.estimate import Estimator
 from proxy.stores.address import parse_address
 from proxy.stores.leases import Keeping
 from proxy.stores.memory import MemoryLedger
-from proxy.stores.opening import open_store
 from proxy.stores.redis import RedisLedger
-from proxy.stores.scripts import load_scripts
+from proxy.stores.scripts import Scripts
 from proxy.stores.store import Store
 from proxy.stores.switches import SharedSwitches
 from proxy.stores.usage_file import UsageFile
@@ -42,28 +41,26 @@ def store_problems(settings: Settings) -> list[Problem]:
     return []
 
 
-def shared_ledger(
-    settings: Settings, clock: Clock, chance: Callable[[], float]
-) -> tuple[Store, RedisLedger]:
-    """The store and a ledger on it, neither started.  Raises ``ConfigError``."""
-    if problems := store_problems(settings):
-        raise ConfigError(problems)
-    scripts = load_scripts()
-    address = parse_address(settings.store.url.reveal())
-    store = open_store(address, scripts, chance, timeout_s=settings.store.timeout)
+def ledger_on(store: Store, scripts: Scripts, settings: Settings, clock: Clock) -> RedisLedger:
+    """A ledger on ``store``, neither started; it starts and closes the store."""
     keeping = Keeping(
         lease_s=settings.store.lease,
         hold_s=settings.process.max_stream_duration + 300,
         rows=settings.store.rows,
     )
-    return store, RedisLedger(store, scripts, clock, keeping)
+    return RedisLedger(store, scripts, clock, keeping)
 
 
 class Accounts:
     """The ledger, the estimator, the switches, the alerts and the usage file."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, metrics: Metrics, chance: Callable[[], float]
+        self,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        store: Store | None,
+        scripts: Scripts,
     ) -> None:
         self.estimator = Estimator()
         self.switches = Switches()
@@ -74,13 +71,13 @@ class Accounts:
         self._redis: RedisLedger | None = None
         self._shared: SharedSwitches | None = None
         self.ledger: Ledger
-        if settings.store.is_memory:
+        if store is None:
             self._memory = MemoryLedger(
                 clock, None, lease_s=settings.process.max_stream_duration + 300
             )
             self.ledger = self._memory
         else:
-            store, self._redis = shared_ledger(settings, clock, chance)
+            self._redis = ledger_on(store, scripts, settings, clock)
             self.ledger = self._redis
             self._shared = SharedSwitches(store, self.switches)
         self.configure(settings)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,13 +26,14 @@ from proxy.compile import (
 )
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
+from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
 from proxy.core.ports import Clock
 from proxy.edge.client_leg import Labels
 from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
-from proxy.guarding import Guarding
+from proxy.guarding import Guarding, Guards
 from proxy.identity.fetched import Keyring
 from proxy.limits import allowance_table
 from proxy.observe.log import RequestLog
@@ -39,8 +41,11 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.queues import Queues
 from proxy.policies.admit import AdmitPolicy, Room
 from proxy.policies.authenticate import AuthenticatePolicy
+from proxy.policies.cache import CachePolicy
 from proxy.policies.catalog import CatalogPolicy
+from proxy.policies.embeddings import EmbeddingsPolicy
 from proxy.policies.guard import GuardPolicy
+from proxy.policies.idempotency import IdempotencyPolicy
 from proxy.policies.measure import MeasurePolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.quota import Means, QuotaPolicy
@@ -49,9 +54,12 @@ from proxy.policies.route import RoutePolicy, replanner
 from proxy.policies.switch import SwitchPolicy
 from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
+from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
+from proxy.shared import Caches
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
+from proxy.upstream.target import Upstream
 from proxy.upstream.tokenize import ExactCount
 from proxy.wire.sse import Framer
 
@@ -73,13 +81,13 @@ class App:
     def __init__(  # noqa: PLR0913 - what it composes
         self,
         *,
-        loop: asyncio.AbstractEventLoop,
         clock: Clock,
         metrics: Metrics,
         room: Room,
         log: RequestLog | None,
         is_draining: Callable[[], bool],
         accounts: Accounts,
+        caches: Caches,
     ) -> None:
         self._accounts = accounts
         self._clock = clock
@@ -87,11 +95,12 @@ class App:
         self._room = room
         self._log = log
         self._is_draining = is_draining
+        self._caches = caches
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._keyring = Keyring(clock, metrics.add)
         queues = Queues(lambda: self._fleet.gates())  # noqa: PLW0108 - it comes next
         metrics.include(queues.collect)
-        self._fleet = Fleet(loop, clock.now, queues)
+        self._fleet = Fleet(asyncio.get_running_loop(), clock.now, queues)
         self._shipped = load_prices(PRICES.read_bytes())
         self._guarding = Guarding(clock, metrics)
 
@@ -105,11 +114,25 @@ class App:
         forward = Forwarder(
             upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
-        scopes = scopes_of(settings)
-        allowances = allowance_table(settings)
-        accounts, guarding = self._accounts, self._guarding
-        guards = guarding.made(settings, specs)
-        stages: tuple[Policy, ...] = (
+        guards = self._guarding.made(settings, specs)
+        stages = (
+            *self._arriving(settings, table, guards),
+            *self._answering(settings, guards),
+            *self._counting(settings, table, upstreams, prices),
+        )
+        pipeline = Pipeline(stages, forward, Framer)
+        for stage in stages:
+            if isinstance(stage, IdempotencyPolicy | CachePolicy | EmbeddingsPolicy):
+                stage.fills.rest = partial(pipeline.run, after=stage)
+                stage.fills.told = stages[0].on_end
+        return Generation(pipeline, Cors(settings.cors.origins), Labels())
+
+    def _arriving(
+        self, settings: Settings, table: RouteTable, guards: Guards
+    ) -> tuple[Policy, ...]:
+        """Who asks for what, where it leads, and whether that may be."""
+        guarding = self._guarding
+        return (
             # First in, so last out: it sees how everything ended.
             RecordPolicy(self._metrics, self._log, self._clock),
             # Cheap refusals before any key is looked at.
@@ -120,16 +143,46 @@ class App:
             # Only of a caller that is known is a body read.
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
-            RoutePolicy(table, scopes),
+            RoutePolicy(table, scopes_of(settings)),
             # Both of a tenant and of a route, so after both are known.
-            SwitchPolicy(accounts.switches),
+            SwitchPolicy(self._accounts.switches),
             # Only what a tenant may use is worth judging.
             ToolsPolicy(guards.toolboxes),
             # Behind whatever changes texts: judges see what the upstream will.
             GuardPolicy(
                 guards.requests, guards.panel, guarding.verdicts, guarding.count, guarding.rest
             ),
-            WatchPolicy(guards.answers, guards.panel, guarding.count),
+        )
+
+    def _answering(self, settings: Settings, guards: Guards) -> tuple[Policy, ...]:
+        """Answers that are here already, and what may be kept of others."""
+        caches = self._caches
+        rules = caches.rules(settings)
+
+        def fills() -> Fills:
+            return Fills(caches.flights, caches.tasks, self._clock)
+
+        return (
+            # What was answered already is not asked for again, whatever it was.
+            IdempotencyPolicy(caches.first_answers(settings), fills(), self._clock),
+            # Before what a request costs its tenant: a hit costs nothing.
+            CachePolicy(rules, caches.shared, fills(), caches.meter, self._clock),
+            EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, self._clock),
+            # Behind the caches, so that no answer is kept that was stopped.
+            WatchPolicy(guards.answers, guards.panel, self._guarding.count),
+        )
+
+    def _counting(
+        self,
+        settings: Settings,
+        table: RouteTable,
+        upstreams: Mapping[str, Upstream],
+        prices: PriceTable,
+    ) -> tuple[Policy, ...]:
+        """What a request takes of its tenant's limits."""
+        allowances = allowance_table(settings)
+        accounts = self._accounts
+        return (
             # What it will cost depends on the target.
             MeasurePolicy(
                 allowances, accounts.estimator, prices.find, ExactCount(upstreams, self._clock.now)
@@ -142,14 +195,12 @@ class App:
                     alerts=accounts.alerts,
                     clock=self._clock,
                     find_price=prices.find,
-                    price=price,
-                    replan=replanner(table, scopes),
+                    price=_pricing(prices),
+                    replan=replanner(table, scopes_of(settings)),
                     refused=accounts.refused,
                 ),
             ),
         )
-        pipeline = Pipeline(stages, forward, Framer)
-        return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
     def sweep(self) -> None:
         """Enforce deadlines, write and fetch what is due; called a few times a second."""
@@ -165,6 +216,7 @@ class App:
             "upstreams": self._fleet.status(),
             **self._accounts.status(),
             "queues": self._fleet.gates(),
+            "cache": self._caches.status(),
         }
 
     def gauges(self) -> Iterable[tuple[str, str, dict[str, str], float]]:

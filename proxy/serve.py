@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -23,16 +22,18 @@ from aiohttp import web
 from proxy.accounts import Accounts
 from proxy.app import App
 from proxy.config.load import Loaded
-from proxy.config.schema import Address
+from proxy.config.schema import Address, Settings
 from proxy.control import Steering
 from proxy.edge.admin import Admin
 from proxy.edge.api import Api
+from proxy.edge.cache_api import CacheApi
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import Room
 from proxy.reload import Reloader
+from proxy.shared import Caches, open_shared
 from proxy.wire.endpoints import find
 
 log = logging.getLogger("sidestream")
@@ -85,15 +86,18 @@ class Worker:
         self._is_leaving = False
         self._is_forced = asyncio.Event()
         self._stopping = asyncio.Event()
-        self.accounts = Accounts(settings, clock, self.metrics, random.Random().random)  # noqa: S311 - jitter
+        store, scripts = open_shared(settings)
+        self.accounts = Accounts(settings, clock, self.metrics, store, scripts)
+        self.caches = Caches(store, scripts, loop, clock)
+        self.metrics.include(self.caches.collect)
         self.app = App(
-            loop=loop,
             clock=clock,
             metrics=self.metrics,
             room=self.room,
             log=self.lines,
             is_draining=lambda: self._is_leaving,
             accounts=self.accounts,
+            caches=self.caches,
         )
         self.plane = DataPlane(self.app.generation(settings), find, clock)
         process = settings.process
@@ -106,17 +110,9 @@ class Worker:
             idle_s=process.idle_timeout,
         )
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
-        token = settings.admin.token.reveal() if settings.admin.token else ""
+        self._routes = frozenset(route.name for route in settings.routes)
         self._steering = Steering(self.accounts, settings)
-        self._api = Api(self._steering, token)
-        self._admin = Admin(
-            self.metrics,
-            self.app.status,
-            lambda: self._is_ready,
-            self.reloader.reload,
-            token,
-            self._api.add_to,
-        )
+        self._admin = self._administered(settings)
         self._timer: asyncio.TimerHandle | None = None
         self.port = settings.listen.port
         self.admin_port = place.admin.port
@@ -124,12 +120,22 @@ class Worker:
         if self.lines is not None:
             self.metrics.watch(self.lines.gauges)
 
+    def _administered(self, settings: Settings) -> Admin:
+        token = settings.admin.token.reveal() if settings.admin.token else ""
+        self._api = Api(self._steering, token)
+        ready, reload = lambda: self._is_ready, self.reloader.reload
+        admin = Admin(self.metrics, self.app.status, ready, reload, token)
+        api = CacheApi(self.caches, lambda: self._admin.token, lambda: self._routes)
+        admin.additions += [self._api.add_to, api.add_to]
+        return admin
+
     def _swap(self, loaded: Loaded) -> None:
         """Put a new configuration in force for requests that come from now on."""
         generation = self.app.generation(loaded.settings)
         self.accounts.configure(loaded.settings)
         self._steering.configure(loaded.settings)
         self.plane.current = generation
+        self._routes = frozenset(route.name for route in loaded.settings.routes)
         self.room.limit = loaded.settings.process.max_in_flight
         self.clients.max_connections = loaded.settings.process.max_connections
         token = loaded.settings.admin.token
@@ -140,6 +146,7 @@ class Worker:
         runner = web.AppRunner(self._admin.application(), access_log=None, handle_signals=False)
         await runner.setup()
         server = None
+        self.caches.shared.start()
         try:
             with _bound(self._place.admin):
                 await _site(runner, self._place.admin).start()
@@ -172,6 +179,8 @@ class Worker:
             await self.clients.shutdown(0.1)
             self.app.close()
             await self.app.leave()
+            self.caches.tasks.close()
+            await self.caches.shared.close()
             await self.accounts.close()
             await runner.cleanup()
             if self.lines is not None:

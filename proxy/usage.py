@@ -20,11 +20,12 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.accounts import shared_ledger
+from proxy.accounts import ledger_on
 from proxy.config.schema import Settings
 from proxy.config.units import Duration
 from proxy.edge.server import SystemClock
 from proxy.rules.usage import DIMENSIONS, Tally, Totals
+from proxy.shared import open_shared
 from proxy.stores.pipe import StoreDown
 from proxy.stores.usage_file import files_of
 
@@ -130,7 +131,9 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 async def _fill_from_store(tally: Tally, settings: Settings) -> None:
-    store, ledger = shared_ledger(settings, SystemClock(), lambda: 0.5)
+    store, scripts = open_shared(settings)
+    assert store is not None
+    ledger = ledger_on(store, scripts, settings, SystemClock())
     store.start()
     try:
         for tenant in settings.tenants:

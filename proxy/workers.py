@@ -118,6 +118,7 @@ class Supervisor:
         app.router.add_get("/status", self._status)
         app.router.add_post("/api/reload", self._reload)
         app.router.add_route("*", "/api/{rest:.*}", self._api)
+        app.router.add_post("/api/cache/{what}", self._cache)
         return app
 
     async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
@@ -166,6 +167,9 @@ class Supervisor:
         status, body = min(answers)
         kind = "application/json" if body[:1] in b"{[" else "text/csv"
         return web.Response(status=status, body=body, content_type=kind)
+
+    async def _cache(self, request: web.Request) -> web.Response:
+        return await self._each("POST", request.path_qs, request)
 
     async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
         # The workers see a unix socket, so who asks is judged here.

@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "judges": {"core", "wire", "judges"},
     "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},
+    "commands": {"config", "commands"},
 }
-IO_FLOORS = {"stores", "identity", "judges", "upstream", "edge"}
+IO_FLOORS = {"stores", "identity", "judges", "upstream", "edge", "commands"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}

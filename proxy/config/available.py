@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
-ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "redaction")
+ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "redaction")
 UPSTREAM = ("breaker", "pace", "health", "resume")
 TENANT = ("redaction",)
 
@@ -25,8 +25,9 @@ def unavailable(settings: Settings) -> list[Problem]:
 def _found(s: Settings) -> Iterator[Problem]:
     for route in s.routes:
         yield from _given(route, ROUTE)
-        if route.on_exhausted != "error":
-            yield _not_yet(route, "on_exhausted")
+        cache = s.cache.get(route.cache) if route.cache is not None else None
+        if cache is not None and cache.semantic is not None and cache.semantic.mode != "off":
+            yield _not_yet(cache, "semantic")
     used = {t.upstream for route in s.routes for t in (*route.targets, *route.fallback)}
     for name, upstream in s.upstreams.items():
         if name in used:

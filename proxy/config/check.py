@@ -21,12 +21,22 @@ def check(
     """Problems, and notes on what is odd but allowed."""
     problems = [
         problem
-        for rule in (_names, _route_names, _targets, _keys, _anonymous, _store, _regions, _caches)
+        for rule in (
+            _names,
+            _route_names,
+            _targets,
+            _keys,
+            _anonymous,
+            _store,
+            _regions,
+            _caches,
+            _on_exhausted,
+        )
         for problem in rule(settings)
     ]
     problems += money(settings, has_price)
     problems += guard_problems(settings)
-    return problems, list(_unreachable(settings))
+    return problems, [*_unreachable(settings), *_unshared(settings)]
 
 
 def _at(record: Record, path: str, message: str) -> Problem:
@@ -184,7 +194,17 @@ def _caches(s: Settings) -> Found:
     redacted = {name for name, tenant in s.tenants.items() if tenant.redaction}
     for route in s.routes:
         cache = s.cache.get(route.cache) if route.cache is not None else None
-        if cache is None or cache.scope != "global":
+        if cache is None:
+            continue
+        for target in _all_targets(route):
+            upstream = s.upstreams.get(target.upstream)
+            if upstream is not None and upstream.passthrough:
+                yield _at(
+                    route, ".cache",
+                    f"answers of {target.upstream!r} are got with clients' own keys (passthrough),"
+                    " so they are not to be shared",
+                )  # fmt: skip
+        if cache.scope != "global":
             continue
         if any("/embeddings" in path for path in route.match.path):
             continue
@@ -192,6 +212,19 @@ def _caches(s: Settings) -> Found:
             yield _at(
                 route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
             )
+
+
+def _unshared(s: Settings) -> Found:
+    used = {route.cache for route in s.routes}
+    for name, cache in s.cache.items():
+        if name in used and not s.store.is_memory and not cache.encrypt:
+            yield _at(cache, ".encrypt", "not set: each process keeps a cache of its own")
+
+
+def _on_exhausted(s: Settings) -> Found:
+    for route in s.routes:
+        if route.on_exhausted == "stale" and route.cache is None:
+            yield _at(route, ".on_exhausted", "stale answers come from a cache, and there is none")
 
 
 def _unreachable(s: Settings) -> Found:

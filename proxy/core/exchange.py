@@ -109,6 +109,8 @@ class Exchange:
     is_bounded: bool = _later(default=False)  # measure; the answer's length has a bound
     max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
     reserved: Any = _later(None)  # quota; what it settles
+    keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
+    held: Any = _later(None)  # cache; a Reply that is charged for as if it came from upstream
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
@@ -129,6 +131,15 @@ class Exchange:
         default_factory=list, init=False
     )  # any, before the head
     notes: dict[str, str] = field(default_factory=dict, init=False)  # any; logged only
+
+    def twin(self) -> Exchange:
+        """Another exchange that is where this one is now.
+
+        Not by ``copy``, which takes ten times as long.
+        """
+        made = object.__new__(Exchange)
+        made.__dict__.update(self.__dict__)
+        return made
 
     @property
     def billed(self) -> str:

@@ -18,30 +18,9 @@ from typing import Protocol
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange, Head
 from proxy.core.frame import Frame
-from proxy.core.policy import Answer, Policy, Send, StreamHalf
+from proxy.core.policy import Answer, Policy, Reply, Send, StreamHalf, Write
 
 log = logging.getLogger("sidestream.pipeline")
-
-Write = Callable[[bytes], bool]
-"""Takes bytes for the client; false says that it is behind and to wait."""
-
-
-class Reply(Protocol):
-    """An answer being received: its head, then its body."""
-
-    head: Head
-
-    async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
-        """Hand the whole body to ``write``, waiting for ``drain`` when told.
-
-        Bytes of an event stream come as whole events.  Raises
-        ``UpstreamFailed`` if the answer breaks off.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give the connection back, or drop it if the answer is not over."""
-        ...
 
 
 class ClientLeg(Protocol):
@@ -81,6 +60,7 @@ class Framer(Protocol):
 
 
 Forward = Callable[[Exchange], Awaitable[Reply]]
+Step = tuple[Policy, Callable[[Exchange], Awaitable[Answer | Reply | None]] | None]
 
 
 class Bug(ProxyError):
@@ -110,15 +90,18 @@ class Pipeline:
         )
         self._with_end = frozenset(s for s in self.stages if type(s).on_end is not Policy.on_end)
 
-    async def run(self, x: Exchange, client: ClientLeg) -> End:
+    async def run(self, x: Exchange, client: ClientLeg, *, after: Policy | None = None) -> End:
         """Take ``x`` all the way to its end and return how it ended.
 
-        Only cancellation (the client left) is raised, after unwinding.
+        With ``after`` only the stages behind that one are entered: a stage
+        may send an exchange of its own the rest of the way.  Only
+        cancellation (the client left) is raised, after unwinding.
         """
         entered: list[Policy] = []
         end = End("complete")
+        steps = self._steps if after is None else self._steps[self.stages.index(after) + 1 :]
         try:
-            await self._travel(x, entered, client)
+            await self._travel(x, steps, entered, client)
         except asyncio.CancelledError as exc:
             end = End("client_gone", exc)
             raise
@@ -136,19 +119,28 @@ class Pipeline:
             self._unwind(x, entered, end)
         return end
 
-    async def _travel(self, x: Exchange, entered: list[Policy], client: ClientLeg) -> None:
-        for stage, on_request in self._steps:
+    async def _travel(
+        self, x: Exchange, steps: Sequence[Step], entered: list[Policy], client: ClientLeg
+    ) -> None:
+        watching = entered
+        for stage, on_request in steps:
             entered.append(stage)
             if on_request is None:
                 continue
             answer = await on_request(x)
-            if answer is not None:
-                # The stage that answered does not watch its own answer.
-                await self._deliver(x, answer, entered[:-1], client)
+            if answer is None:
+                continue
+            # The stage that answered does not watch its own answer.
+            watching = entered[:-1]
+            if isinstance(answer, Answer):
+                await self._deliver(x, answer, watching, client)
                 return
-        reply = await self._forward(x)
+            reply = answer
+            break
+        else:
+            reply = await self._forward(x) if x.held is None else x.held
         try:
-            halves = self._halves(x, entered, reply.head)
+            halves = self._halves(x, watching, reply.head)
             if not halves:
                 client.start(x, reply.head)
                 await reply.pump(client.write, client.drain)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Protocol
 
 from proxy.core.exchange import End, Exchange, Head
 from proxy.core.frame import Frame
 
 Send = Callable[[Frame], None]
+Write = Callable[[bytes], bool]
+"""Takes bytes for the client; false says that it is behind and to wait."""
+
+
+class Reply(Protocol):
+    """An answer being received: its head, then its body."""
+
+    head: Head
+
+    async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
+        """Hand the whole body to ``write``, waiting for ``drain`` when told.
+
+        Bytes of an event stream come as whole events.  Raises
+        ``UpstreamFailed`` if the answer breaks off.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the connection back, or drop it if the answer is not over."""
+        ...
 
 
 class Answer:
@@ -61,8 +81,11 @@ class Policy:
 
     name: ClassVar[str]
 
-    async def on_request(self, x: Exchange) -> Answer | None:
-        """Return ``None`` to go on, an ``Answer`` to stop here, or raise."""
+    async def on_request(self, x: Exchange) -> Answer | Reply | None:
+        """Return ``None`` to go on, an answer to stop here, or raise.
+
+        An ``Answer`` is here whole; a ``Reply`` is still coming in.
+        """
         return None
 
     def on_response(self, x: Exchange, head: Head) -> StreamHalf | None:

@@ -6,7 +6,7 @@ their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +52,45 @@ class Tokens(Protocol):
 
         Raises ``IdentityUnavailable`` if no key could be had at all.
         """
+
+
+class Bell(Protocol):
+    """Wakes who waits for it; ``asyncio.Event`` is one."""
+
+    def set(self) -> None:
+        """Wake all."""
+        ...
+
+    def clear(self) -> None:
+        """Let the next who come wait."""
+        ...
+
+    async def wait(self) -> object:
+        """Wait to be woken."""
+        ...
+
+
+class Handle(Protocol):
+    """Work that goes on by itself."""
+
+    def cancel(self) -> object:
+        """End it."""
+        ...
+
+
+class Tasks(Protocol):
+    """Starts work that nobody waits for, and lets time go by."""
+
+    def begin(self, work: Coroutine[object, object, None]) -> Handle:
+        """Let ``work`` go on by itself."""
+        ...
+
+    def bell(self) -> Bell:
+        """A new bell."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Let others go on for that long; 0 is one turn."""
         ...
 
 

@@ -27,7 +27,7 @@ class Admin:
     """The handlers.  ``status`` gives the dependencies as a JSON object.
 
     ``token`` opens everything; without one ``/status`` is for loopback only.
-    ``extend`` adds further paths.
+    ``additions`` add further paths.
     """
 
     def __init__(
@@ -37,15 +37,14 @@ class Admin:
         is_ready: Callable[[], bool],
         reload: Callable[[], Awaitable[list[str]]],
         token: str,
-        extend: Callable[[web.Application], None] = lambda _: None,
     ) -> None:
-        self._extend = extend
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(metrics)
         self._status = status
         self._is_ready = is_ready
         self._reload = reload
         self.token = token
+        self.additions: list[Callable[[web.Application], None]] = []
 
     def application(self) -> web.Application:
         """The routes, ready for a runner."""
@@ -55,7 +54,8 @@ class Admin:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status_page)
         app.router.add_post("/api/reload", self._reload_now)
-        self._extend(app)
+        for add in self.additions:
+            add(app)
         return app
 
     async def _healthz(self, request: web.Request) -> web.Response:

@@ -35,10 +35,17 @@ class Scripts:
     settle: Script
     extend: Script
     beat: Script
+    cache_get: Script
+    cache_put: Script
 
     def __iter__(self) -> Iterator[Script]:
         """Each script."""
-        return iter((self.reserve, self.settle, self.extend, self.beat))
+        return iter(
+            (
+                self.reserve, self.settle, self.extend, self.beat,
+                self.cache_get, self.cache_put,
+            )
+        )  # fmt: skip
 
 
 def load_scripts(clock: str = "redis.call('TIME')") -> Scripts:
@@ -54,4 +61,6 @@ def load_scripts(clock: str = "redis.call('TIME')") -> Scripts:
         settle=Script.of("settle", book + texts["settle"]),
         extend=Script.of("extend", book + texts["extend"]),
         beat=Script.of("beat", texts["beat"]),
+        cache_get=Script.of("cache_get", texts["cache_get"]),
+        cache_put=Script.of("cache_put", texts["cache_put"]),
     )

@@ -18,7 +18,7 @@ from typing import Final, cast
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.core.errors import ProxyError, UpstreamReset, UpstreamTimeout
-from proxy.core.pipeline import Write
+from proxy.core.policy import Write
 from proxy.upstream.answer import AnswerReader
 from proxy.upstream.deadlines import Deadlines
 

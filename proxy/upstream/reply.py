@@ -13,7 +13,7 @@ from typing import Final
 
 from proxy.core.errors import UpstreamProtocol
 from proxy.core.exchange import Exchange, Head
-from proxy.core.pipeline import Write
+from proxy.core.policy import Write
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from proxy.wire.relay import Relay

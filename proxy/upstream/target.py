@@ -104,7 +104,7 @@ def outgoing(x: Exchange, target: Target, upstream: Upstream) -> Outgoing:
         if not isinstance(options, dict):
             raise BadRequest("stream_options must be an object", param="stream_options")
         if options.get("include_usage") is not True:
-            hides = True
+            hides = not x.keeps_usage
             changes["stream_options"] = {**options, "include_usage": True}
     if x.max_output is not None:
         changes.update(capped(body, x.max_output, x.endpoint.name, _output_field(x, provider)))

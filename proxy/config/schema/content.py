@@ -188,20 +188,33 @@ class Cache(Record):
     when: CacheWhen = setting("Which requests.", factory=CacheWhen)
     version: str = setting("Raise it to invalidate.", "")
     encrypt: Secret = setting("Key of 32 bytes, base64; empty: one of its own.", Secret(""))
+    encrypt_before: Secret = setting(
+        "The key before that one; what it sealed can still be read.", Secret("")
+    )
     max_size: Size = setting("Bytes in memory.", Size(64 << 20))
     semantic: Semantic | None = setting("Questions that mean the same.", None)
     max_entry: Size = setting("Bytes of one answer.", Size(1 << 20))
     negative: Duration = setting("How long a deterministic 400 is kept.", Duration(15))
     charge_hits: bool = setting("Count hits against quotas.", default=False)
+    client_control: bool = setting(
+        "Let requests say Cache-Control: no-cache, no-store, max-age, only-if-cached.",
+        default=True,
+    )
 
     def __post_init__(self) -> None:
-        """The key must be one."""
-        if self.encrypt:
-            try:
-                raw = base64.b64decode(self.encrypt.reveal(), validate=True)
-            except binascii.Error:
-                raw = b""
-            if len(raw) != 32:
+        """Keys must be keys."""
+        for name in ("encrypt", "encrypt_before"):
+            secret: Secret = getattr(self, name)
+            if secret and not _is_key(secret.reveal()):
                 raise ValueError(
-                    "encrypt is 32 bytes in base64, as `openssl rand -base64 32` makes"
+                    f"{name} is 32 bytes in base64, as `openssl rand -base64 32` makes"
                 )
+        if self.encrypt_before and not self.encrypt:
+            raise ValueError("encrypt_before needs an encrypt that follows it")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 32
+    except binascii.Error:
+        return False

@@ -1,0 +1,67 @@
+"""``sidestream cache erase | purge``: asks the running program's admin API."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+
+from proxy.config.load import load
+
+TIMEOUT_S: Final = 10.0
+
+
+def add_command(commands: Any, config: Path | None) -> None:
+    """Make the command known; ``config`` is where the admin listener is read from."""
+    cache = commands.add_parser("cache", help="erase or purge what is cached")
+    actions = cache.add_subparsers(required=True, metavar="ACTION")
+    erase = actions.add_parser("erase", help="make all that is kept for a tenant unreadable")
+    erase.add_argument("--tenant", required=True)
+    purge = actions.add_parser("purge", help="forget one answer, or all of a route")
+    purge.add_argument("--route", default="")
+    purge.add_argument("--tenant", default="", help="whose answer; none: of a global cache")
+    purge.add_argument("--key", default="", help="as `cache-status` shows it")
+    for one, path in ((erase, "erase"), (purge, "purge")):
+        one.add_argument("--config", type=Path, default=config, metavar="FILE",
+                         help="where the admin listener and its token are read from")  # fmt: skip
+        one.add_argument("--admin", default="", metavar="URL", help="the admin listener itself")
+        one.set_defaults(run=_run, path=path)
+
+
+def _run(options: argparse.Namespace, given: list[str]) -> int:
+    settings = load(options.config, os.environ).settings
+    token = os.environ.get("SIDESTREAM_ADMIN_TOKEN", "")
+    if settings.admin.token:
+        token = settings.admin.token.reveal()
+    base = options.admin or f"http://{settings.admin.listen}"
+    wanted = {name: getattr(options, name, "") for name in ("tenant", "route", "key")}
+    query = urlencode({name: value for name, value in wanted.items() if value})
+    request = urllib.request.Request(  # noqa: S310 - an address of the operator's own
+        f"{base}/api/cache/{options.path}?{query}",
+        method="POST",
+        headers={"authorization": f"Bearer {token}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            sys.stdout.write(answer.read().decode() + "\n")
+    except urllib.error.HTTPError as exc:
+        sys.stderr.write(f"sidestream: {_message(exc.read()) or exc.reason}\n")
+        return 1
+    except OSError as exc:
+        sys.stderr.write(f"sidestream: {base} cannot be reached: {exc}\n")
+        return 1
+    return 0
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(orjson.loads(body)["error"]["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,136 @@
+"""Sends exchanges of our own upstream, for those who wait and for later."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from proxy.core.errors import ProxyError, UpstreamFailed
+from proxy.core.exchange import End, Exchange
+from proxy.core.flight import Filter, Flight, Flights, Follower
+from proxy.core.pipeline import ClientLeg
+from proxy.core.ports import Clock, Tasks
+
+PAUSE_S: Final = 5.0
+"""How long after a refresh that failed the next is tried."""
+
+MAX_FAILED: Final = 1000
+MAX_TURNS: Final = 3
+"""How often one waits for another who is then refused."""
+
+Rest = Callable[[Exchange, ClientLeg], Coroutine[Any, Any, End]]
+"""Sends an exchange through the stages behind the one that fills."""
+
+Keep = Callable[[Flight, End], bool]
+"""Called when a flight is over, for whatever reason: whether its answer was kept."""
+
+
+class Work(NamedTuple):
+    """What is to be asked for, and under which name others find it.
+
+    ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
+    asks for the usage event though the client may not have.  ``gate`` is asked
+    before a refresh: whether nobody else is at it.
+    """
+
+    x: Exchange
+    name: bytes
+    keep: Keep
+    limit: int
+    keeps_usage: bool = True
+    gate: Callable[[], Awaitable[bool]] | None = None
+
+
+class Fills:
+    """Starts flights.
+
+    Whoever builds the pipeline sets ``rest``, and ``told``, which hears of
+    exchanges that ended without a client of their own.
+    """
+
+    rest: Rest
+    told: Callable[[Exchange, End], None]
+
+    def __init__(self, flights: Flights, tasks: Tasks, clock: Clock) -> None:
+        self.flights = flights
+        self.tasks = tasks
+        self._clock = clock
+        self._paused: dict[bytes, float] = {}
+
+    async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
+        """Follow who is asking the same, or be the one; its head has come.
+
+        ``None`` says to go alone.  Raises what the leader's exchange did, but
+        a refusal only to the one who was refused.
+        """
+        for _ in range(MAX_TURNS):
+            flight = self.flights.find(work.name)
+            leads = flight is None
+            if flight is None:
+                flight = self._begin(work.x.twin(), work)
+            follower = flight.follow(work.x, leads=leads, see=see)
+            try:
+                await follower.ready()
+            except UpstreamFailed:
+                follower.close()
+                raise
+            except ProxyError:
+                follower.close()
+                if leads:
+                    raise
+                continue
+            except BaseException:
+                follower.close()
+                raise
+            return follower
+        return None
+
+    def refresh(self, work: Work) -> None:
+        """Ask anew for nobody, unless that is under way or has just failed."""
+        now = self._clock.now()
+        if self.flights.find(work.name) is not None or self._paused.get(work.name, 0.0) > now:
+            return
+        fx = work.x.twin()
+        fx.started = now
+        fx.answer_headers, fx.notes = [], {"cache": "refresh"}
+        self._pause(work.name, now)
+        self._begin(fx, work).is_pinned = True
+
+    def _begin(self, fx: Exchange, work: Work) -> Flight:
+        fx.keeps_usage = work.keeps_usage
+        flight = Flight(fx, self.tasks.bell, work.limit)
+        self.flights.add(work.name, flight)
+        flight.handle = self.tasks.begin(self._fly(flight, work))
+        return flight
+
+    def _pause(self, name: bytes, now: float) -> None:
+        if len(self._paused) >= MAX_FAILED:
+            self._paused.clear()
+        self._paused[name] = now + PAUSE_S
+
+    async def _fly(self, flight: Flight, work: Work) -> None:
+        is_free = False
+        try:
+            is_free = not flight.is_pinned or work.gate is None or await work.gate()
+        finally:
+            if not is_free:
+                self.flights.drop(work.name, flight)
+                flight.abandon()
+        if not is_free:
+            return
+        end, is_kept = End("client_gone"), False
+        try:
+            end = await self.rest(flight.x, flight)
+            # Those who wait come first.
+            await self.tasks.pause(0)
+        finally:
+            flight.abandon()
+            try:
+                is_kept = work.keep(flight, end)
+            finally:
+                self.flights.drop(work.name, flight)
+            if is_kept:
+                self._paused.pop(work.name, None)
+            flight.handle = None
+            if not flight.has_leader:
+                self.told(flight.x, end)

@@ -1,0 +1,287 @@
+"""One answer on its way, and all who wait for it.
+
+A flight is an exchange of its own: it has no client, so nobody's leaving ends
+it, and it ends by itself when nobody is left who wants it.  It takes its
+answer as a ``ClientLeg`` does and keeps what has come, so that who joins late
+begins at the beginning.  Who keeps up is written to from the upstream's read
+itself; who is behind goes on at a pace of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proxy.core.errors import Overloaded, ProxyError
+from proxy.core.exchange import Exchange, Head
+from proxy.core.policy import Write
+from proxy.core.ports import Bell, Handle
+
+BACKLOG: Final = 256 * 1024
+"""Bytes that an answer too large to keep may be ahead of its slowest reader."""
+
+_COMMON: Final = frozenset(
+    {b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"x-should-retry"}
+)
+"""What an upstream says of an answer and not of one request."""
+
+Filter = Callable[[bytes], bytes]
+"""Whole events in, what of them one follower may see out."""
+
+
+class Flight:
+    """The ``ClientLeg`` of an exchange without a client.
+
+    ``limit`` is how many bytes are kept whole; of a larger answer only what
+    somebody has still to read.  ``error`` is how it failed, if it has.
+    """
+
+    def __init__(self, x: Exchange, bell: Callable[[], Bell], limit: int) -> None:
+        self.x = x
+        self.head: Head | None = None
+        self.error: ProxyError | None = None
+        self.is_over = False
+        self.is_kept = True
+        self.handle: Handle | None = None
+        self.is_pinned = False
+        self.made: object = None  # what its followers have made of its answer, once for all
+        self.has_leader = False
+        self.size = 0
+        self._limit = limit
+        self._changed = bell()
+        self._bell = bell
+        self._room: Bell | None = None
+        self._parts: list[bytes] = []
+        self._gone = 0  # parts no longer held
+        self._followers: list[Follower] = []
+
+    @property
+    def end(self) -> int:
+        """How many parts have come."""
+        return self._gone + len(self._parts)
+
+    @property
+    def body(self) -> bytes:
+        """All of the answer's body, where ``is_kept``."""
+        return b"".join(self._parts)
+
+    @property
+    def may_join(self) -> bool:
+        """Whether who comes now still gets the beginning."""
+        return not self._gone and self.error is None
+
+    def part(self, index: int) -> bytes:
+        """One part that was not read by all yet."""
+        return self._parts[index - self._gone]
+
+    def follow(self, x: Exchange, *, leads: bool, see: Filter | None) -> Follower:
+        """Somebody more who waits; ``see`` shows it less than all."""
+        follower = Follower(self, x, leads=leads, see=see)
+        self._followers.append(follower)
+        # Not the leader itself: what refers to each other waits for the collector.
+        self.has_leader = self.has_leader or leads
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Somebody less; the last one ends what is still going on."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+            self.moved()
+            if follower.leads and not self.is_over:
+                self.has_leader = False
+            if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
+                self.handle.cancel()
+                self.abandon()
+
+    def abandon(self) -> None:
+        """It will not come to an end of its own."""
+        if not self.is_over:
+            self.refuse(self.x, Overloaded("what was waited for has been given up", retry_after=1))
+
+    def ring(self) -> None:
+        """Something has changed."""
+        self._changed.set()
+        self._changed.clear()
+
+    async def changed(self) -> None:
+        """Wait for the head, the end, or a follower to fall behind."""
+        await self._changed.wait()
+
+    # the client's leg
+
+    def start(self, x: Exchange, head: Head) -> None:
+        """The head has come."""
+        x.status = head.status
+        self.head = head
+        self.ring()
+
+    def write(self, data: bytes) -> bool:
+        """More of the body."""
+        self._parts.append(data)
+        self.size += len(data)
+        if self.size > self._limit:
+            self.is_kept = False
+        for follower in tuple(self._followers):
+            follower.take(data)
+        return self.is_kept or self._trim() <= BACKLOG
+
+    def _trim(self) -> int:
+        """Let go of what all have read; the bytes that are left."""
+        read = min((f.at for f in self._followers), default=self.end)
+        if read > self._gone:
+            del self._parts[: read - self._gone]
+            self._gone = read
+        return sum(map(len, self._parts))
+
+    async def drain(self) -> None:
+        """Wait for the slowest."""
+        self._room = self._room or self._bell()
+        while self._trim() > BACKLOG:
+            await self._room.wait()
+
+    def moved(self) -> None:
+        """A follower that was behind has read on, or is gone."""
+        if self._room is not None:
+            self._room.set()
+            self._room.clear()
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        self.is_over = True
+        self.ring()
+
+    def refuse(self, x: Exchange, error: ProxyError) -> None:
+        """It failed, before its head or after."""
+        self.error = error
+        self.is_over = True
+        self.ring()
+
+
+class Follower:
+    """The ``Reply`` of one who waits for a flight."""
+
+    __slots__ = ("_failed", "_is_behind", "_see", "_write", "_x", "at", "flight", "head", "leads")
+
+    def __init__(self, flight: Flight, x: Exchange, *, leads: bool, see: Filter | None) -> None:
+        self.flight = flight
+        self._x = x
+        self._see = see
+        self._write: Write | None = None
+        self._failed: Exception | None = None
+        self._is_behind = False
+        self.leads = leads
+        self.at = 0
+        self.head = Head(0, [])
+
+    async def ready(self) -> None:
+        """Wait for the head.  Raises as the flight did."""
+        flight = self.flight
+        while flight.head is None and flight.error is None:
+            await flight.changed()
+        self._note()
+        if flight.head is None:
+            assert flight.error is not None
+            raise flight.error
+        head = flight.head
+        # What an upstream says of one request is true for that one only.
+        own = head.headers if self.leads else [h for h in head.headers if _is_common(h[0])]
+        length = None if self._see is not None else head.length
+        self.head = Head(head.status, list(own), head.content_type, length, head.is_stream)
+
+    async def over(self) -> bool:
+        """Wait for the end; whether it was a good one."""
+        while not self.flight.is_over:
+            await self.flight.changed()
+        self._note()
+        return self.flight.error is None
+
+    def _note(self) -> None:
+        """What is known of the exchange, for this one's headers and log line."""
+        x, of = self._x, self.flight.x
+        x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
+        x.target, x.upstream_status, x.first_byte_at = (
+            of.target,
+            of.upstream_status,
+            of.first_byte_at,
+        )
+        if self.leads:
+            x.attempts, x.sent_at, x.upstream_s = of.attempts, of.sent_at, of.upstream_s
+            x.usage, x.cost_nanos = of.usage, of.cost_nanos
+        else:
+            x.upstream_s = max(0.0, of.first_byte_at - x.started)
+
+    def take(self, data: bytes) -> None:
+        """A part that has just come, if this one has kept up."""
+        write = self._write
+        if write is None:
+            return
+        self.at += 1
+        try:
+            seen = data if self._see is None else self._see(data)
+            if not seen or write(seen):
+                return
+            self._is_behind = True
+        except (ConnectionError, ProxyError) as exc:
+            # This one's client is gone; it is no trouble of the others.
+            self._failed = exc
+        self._write = None
+        self.flight.ring()
+
+    async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
+        """Hand on what has come, and what comes until the end."""
+        flight = self.flight
+        try:
+            while True:
+                if self._failed is not None:
+                    raise self._failed
+                if self._is_behind:
+                    self._is_behind = False
+                    await drain()
+                while self.at < flight.end:
+                    data = flight.part(self.at)
+                    self.at += 1
+                    flight.moved()
+                    seen = data if self._see is None else self._see(data)
+                    if seen and not write(seen):
+                        await drain()
+                if flight.error is not None:
+                    raise flight.error
+                if flight.is_over:
+                    return
+                self._write = write
+                await flight.changed()
+        finally:
+            self._write = None
+            self._note()
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self.flight.leave(self)
+
+
+def _is_common(name: bytes) -> bool:
+    return name.lower() in _COMMON
+
+
+class Flights:
+    """Those in the air, by what they were sent for."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, key: bytes) -> Flight | None:
+        """The one to join, if there is one."""
+        flight = self._by_key.get(key)
+        return flight if flight is not None and flight.may_join else None
+
+    def add(self, key: bytes, flight: Flight) -> None:
+        """From now on it may be joined."""
+        self._by_key[key] = flight
+
+    def drop(self, key: bytes, flight: Flight) -> None:
+        """It is over."""
+        if self._by_key.get(key) is flight:
+            del self._by_key[key]

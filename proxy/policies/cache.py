@@ -1,0 +1,283 @@
+"""Answer from what was answered before; ask once for all who ask the same.
+
+After redaction, so that nothing personal is in keys or values; before quota,
+so that a hit costs the tenant nothing.  What goes upstream goes as a flight
+(``core.flight``) through the stages behind this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from proxy.core.cache import Epochs, Key
+from proxy.core.errors import UpstreamFailed
+from proxy.core.exchange import End, Exchange, Usage
+from proxy.core.fills import Fills, Work
+from proxy.core.flight import Flight, Follower
+from proxy.core.policy import Policy, Reply
+from proxy.core.ports import Clock
+from proxy.observe.caching import CacheMeter
+from proxy.rules.cacheable import CacheRule, facts_of, why_not
+from proxy.rules.cachekey import canonical, material
+from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
+from proxy.wire.kept import entry_of, held, hides_usage, made_of, not_cached, replayed, say
+from proxy.wire.replay import Entry, without_usage
+
+KINDS: Final = frozenset({"chat", "completions", "responses"})
+MAX_KNOWN: Final = 4096
+"""Keys that are remembered."""
+
+LEASE_S: Final = 5.0
+LEASE_WAIT_S: Final = 0.3
+LEASE_STEP_S: Final = 0.03
+
+_STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
+
+
+@dataclass(slots=True)
+class Look:
+    """One request looking for its answer.
+
+    ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
+    """
+
+    x: Exchange
+    rule: CacheRule
+    wish: Wish
+    scope: str
+    key: Key
+    era: bytes
+    old: Entry | None = None
+    is_stale: bool = False
+
+
+class CachePolicy(Policy):
+    """The exact cache, for the routes that ``rules`` names."""
+
+    name = "cache"
+
+    def __init__(
+        self,
+        rules: Mapping[str, CacheRule],
+        epochs: Epochs,
+        fills: Fills,
+        meter: CacheMeter,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._epochs = epochs
+        self.fills = fills
+        self._meter = meter
+        self._clock = clock
+        self._known: dict[tuple[bytes, str, tuple[str | int, ...]], Key] = {}
+
+    async def on_request(self, x: Exchange) -> Reply | None:
+        """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
+        rule = self._rules.get(x.route)
+        if rule is None or x.body is None or x.endpoint.name not in KINDS:
+            return None
+        wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
+        key = self._key(x, rule, wish)
+        if isinstance(key, str):
+            if wish.only_cached:
+                raise not_cached(x)
+            self._meter.result(rule.name, "bypass")
+            say(x, "bypass", f"fwd={'request' if key == 'no_store' else 'bypass'}; detail={key}")
+            return None
+        scope = rule.scope_of(x)
+        reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+        return held(x, reply) if rule.charges else reply
+
+    def _key(self, x: Exchange, rule: CacheRule, wish: Wish) -> Key | str:
+        """The key, or why there is none.
+
+        Who asks the same mostly asks in the same bytes, so the keys of bodies
+        are remembered, by a digest of them and all else that goes into a key.
+        """
+        facts = facts_of(x, rule, self._epochs)
+        seen = None
+        if wish is NO_WISH and x.raw is not None:
+            seen = (blake2b(x.raw, digest_size=16).digest(), x.tenant, facts)
+            known = self._known.get(seen)
+            if known is not None:
+                return known
+        assert x.body is not None
+        body = canonical(x.body)
+        why = why_not(x, rule, wish, body)
+        if why:
+            return why
+        key = rule.vault.key(rule.scope_of(x), material(facts, body))
+        if seen is not None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[seen] = key
+        return key
+
+    async def _answer(self, look: Look) -> Reply | None:
+        rule, wish = look.rule, look.wish
+        served = self._serve(look, rule.vault.near(look.scope, look.key), "memory")
+        if served is not None:
+            return served
+        is_alone = self.fills.flights.find(look.key.now) is None
+        if is_alone and wish.reads and rule.vault.is_shared:
+            served = await self._far(look)
+            if served is not None:
+                return served
+            if look.is_stale:
+                return self._stale(look)
+        if wish.only_cached:
+            raise not_cached(look.x)
+        return await self._join(look)
+
+    async def _far(self, look: Look) -> Reply | None:
+        """Ask what the replicas share; wait a moment for one that is at it."""
+        vault, x = look.rule.vault, look.x
+        waited = 0.0
+        while True:
+            lease_s = 0.0 if look.wish.only_cached else LEASE_S
+            found = await vault.far(look.scope, (look.key,), lease_s=lease_s)
+            look.era = vault.era(look.scope)
+            served = self._serve(look, found.data[0], "redis")
+            if served is not None:
+                return served
+            is_ours = found.is_leader or self.fills.flights.find(look.key.now) is not None
+            if is_ours or x.stream or waited >= LEASE_WAIT_S or look.wish.only_cached:
+                return None
+            await self.fills.tasks.pause(LEASE_STEP_S)
+            waited += LEASE_STEP_S
+
+    # hits
+
+    def _serve(self, look: Look, data: bytes | None, layer: str) -> Reply | None:
+        """The answer in ``data`` if it may be given; else it is remembered for worse times."""
+        if data is None:
+            return None
+        try:
+            entry = Entry.unpack(data)
+        except (ValueError, TypeError, IndexError):
+            self._meter.unstored(look.rule.name, "form")
+            return None
+        if entry.kind != look.x.endpoint.name:
+            return None
+        age = self._clock.wall() - entry.at
+        state = state_of(age, entry.ttl, entry.stale, look.wish) if look.wish.reads else "expired"
+        if state == "fresh":
+            return self._hit(look, entry, layer, state)
+        look.old, look.is_stale = entry, state == "stale"
+        if state == "expired" or (layer == "memory" and look.rule.vault.is_shared):
+            # Another replica may have a newer one by now.
+            return None
+        return self._stale(look)
+
+    def _stale(self, look: Look) -> Reply:
+        """Give what there is, and ask anew for the next."""
+        assert look.old is not None
+        self.fills.refresh(self._work(look))
+        return self._hit(look, look.old, "stale", "stale")
+
+    def _hit(self, look: Look, entry: Entry, layer: str, state: State) -> Reply:
+        x = look.x
+        age = max(0.0, self._clock.wall() - entry.at)
+        result = layer if state == "fresh" else "stale"
+        self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
+        x.finish = entry.finish
+        if look.rule.charges:
+            x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
+        x.notes |= {
+            "cache": result,
+            "tokens_avoided": str(sum(entry.usage)),
+            "usd_avoided": f"{entry.cost / 1e9:.9f}",
+        }
+        say(
+            x,
+            "hit" if state == "fresh" else "stale",
+            f'hit; ttl={int(entry.ttl - age)}; key="{look.key.now.hex()}"',
+        )
+        x.answer_headers.append((b"age", b"%d" % int(age)))
+        if state == "expired":
+            x.answer_headers.append(_STALE)
+        return replayed(x, entry)
+
+    # flights
+
+    async def _join(self, look: Look) -> Reply | None:
+        """Follow who is asking the same, or be the one."""
+        x = look.x
+        try:
+            follower = await self.fills.join(
+                self._work(look), without_usage if hides_usage(x) else None
+            )
+        except UpstreamFailed:
+            if look.old is None or not look.rule.on_exhausted:
+                raise
+            return self._hit(look, look.old, "stale", "expired")
+        if follower is None:
+            return None
+        reply: Reply | None = None
+        try:
+            reply = await self._fitting(look, follower)
+        finally:
+            if reply is not follower:
+                follower.close()
+        if reply is follower:
+            why = "request" if not look.wish.reads else "stale" if look.old else "miss"
+            self._said(look, leads=follower.leads, why=why)
+        return reply
+
+    def _said(self, look: Look, *, leads: bool, why: str) -> None:
+        word = "miss" if leads else "follow"
+        more = "" if leads else "; collapsed"
+        self._meter.result(look.rule.name, word)
+        look.x.notes["cache"] = word
+        say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
+
+    async def _fitting(self, look: Look, follower: Follower) -> Reply | None:
+        """The flight's answer in the form that is wanted; ``None`` to go alone."""
+        x, flight, status = look.x, follower.flight, follower.head.status
+        if (status >= 500 or status == 429) and look.old is not None and look.rule.on_exhausted:
+            return self._hit(look, look.old, "stale", "expired")
+        if status != 200 or x.stream == flight.x.stream:
+            return follower
+        if not await follower.over():
+            assert flight.error is not None
+            raise flight.error
+        if flight.made is None and flight.is_kept and flight.head is not None:
+            at, terms = self._clock.wall(), look.rule.terms
+            flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
+        if not isinstance(flight.made, Entry):
+            return None
+        self._said(look, leads=False, why="miss")
+        return replayed(x, flight.made)
+
+    def _work(self, look: Look) -> Work:
+        def keep(flight: Flight, end: End) -> bool:
+            return self._keep(look, flight, end)
+
+        async def gate() -> bool:
+            return await look.rule.vault.may_refresh(look.scope, look.key, LEASE_S)
+
+        return Work(look.x, look.key.now, keep, look.rule.max_entry, gate=gate)
+
+    # keeping
+
+    def _keep(self, look: Look, flight: Flight, end: End) -> bool:
+        """Keep the answer if it is one to give twice; whether it was."""
+        rule = look.rule
+        entry = self._entry(look, flight) if end.kind == "complete" else "end"
+        if isinstance(entry, str):
+            self._meter.unstored(rule.name, entry)
+            rule.vault.release(look.scope, look.key)
+            return False
+        seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
+        rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
+        return True
+
+    def _entry(self, look: Look, flight: Flight) -> Entry | str:
+        """The answer as it is stored, or why it is not to be."""
+        if not flight.is_kept:
+            return "size"
+        terms = look.rule.terms
+        return entry_of(flight.x, flight.head, flight.body, self._clock.wall(), terms)

@@ -1,0 +1,224 @@
+"""Embeddings from the cache, input by input: of a batch only the rest is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy.core.cache import Epochs, Key
+from proxy.core.exchange import End, Exchange, Usage
+from proxy.core.fills import Fills, Work
+from proxy.core.flight import Flight, Follower
+from proxy.core.policy import Policy, Reply
+from proxy.core.ports import Clock
+from proxy.observe.caching import CacheMeter
+from proxy.rules.cacheable import CacheRule, facts_of, why_not
+from proxy.rules.cachekey import canonical, material
+from proxy.rules.freshness import NO_WISH, Wish, state_of, wish_of
+from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
+from proxy.wire.kept import held, not_cached, say, whole_answer
+from proxy.wire.replay import Entry
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One request's inputs, their keys, and what is known of each."""
+
+    x: Exchange
+    rule: CacheRule
+    wish: Wish
+    scope: str
+    era: bytes
+    inputs: list[Input]
+    keys: list[Key]
+    facts: bytes
+    found: dict[bytes, Entry]
+    stale: dict[bytes, int]
+
+    def missing(self) -> list[int]:
+        """Where the inputs stand that are not known, each once."""
+        places: dict[bytes, int] = {}
+        for i, key in enumerate(self.keys):
+            if key.now not in self.found:
+                places.setdefault(key.now, i)
+        return list(places.values())
+
+
+class EmbeddingsPolicy(Policy):
+    """The exact cache of embeddings, for the routes that ``rules`` names."""
+
+    name = "embeddings"
+
+    def __init__(
+        self,
+        rules: Mapping[str, CacheRule],
+        epochs: Epochs,
+        fills: Fills,
+        meter: CacheMeter,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._epochs = epochs
+        self.fills = fills
+        self._meter = meter
+        self._clock = clock
+
+    async def on_request(self, x: Exchange) -> Reply | None:
+        """All of the batch from the cache, or the rest from upstream."""
+        rule = self._rules.get(x.route)
+        if rule is None or x.endpoint.name != "embeddings" or x.body is None:
+            return None
+        inputs = inputs_of(x.body)
+        if inputs is None:
+            return None
+        wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
+        rest = canonical({k: v for k, v in x.body.items() if k != "input"})
+        why = why_not(x, rule, wish, rest)
+        if why:
+            if wish.only_cached:
+                raise not_cached(x)
+            self._meter.result(rule.name, "bypass")
+            say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
+            return None
+        batch = self._batch(x, rule, wish, inputs, rest)
+        await self._find(batch)
+        missing = batch.missing()
+        if not missing:
+            reply = self._hit(batch)
+            return held(x, reply) if rule.charges else reply
+        if wish.only_cached:
+            raise not_cached(x)
+        return await self._fetch(batch, missing)
+
+    def _batch(
+        self, x: Exchange, rule: CacheRule, wish: Wish, inputs: list[Input], rest: bytes
+    ) -> _Batch:
+        facts = material(facts_of(x, rule, self._epochs), rest)
+        scope = rule.scope_of(x)
+        keys = [rule.vault.key(scope, facts + b"\n" + orjson.dumps(item)) for item in inputs]
+        return _Batch(x, rule, wish, scope, rule.vault.era(scope), inputs, keys, facts, {}, {})
+
+    async def _find(self, batch: _Batch) -> None:
+        if not batch.wish.reads:
+            return
+        vault = batch.rule.vault
+        for i, key in enumerate(batch.keys):
+            self._note(batch, i, vault.near(batch.scope, key))
+        missing = batch.missing()
+        if missing and vault.is_shared:
+            keys = tuple(batch.keys[i] for i in missing)
+            found = await vault.far(batch.scope, keys, lease_s=0.0)
+            batch.era = vault.era(batch.scope)
+            for i, data in zip(missing, found.data, strict=True):
+                self._note(batch, i, data)
+
+    def _note(self, batch: _Batch, i: int, data: bytes | None) -> None:
+        if data is None:
+            return
+        try:
+            entry = Entry.unpack(data)
+        except (ValueError, TypeError, IndexError):
+            self._meter.unstored(batch.rule.name, "form")
+            return
+        age = self._clock.wall() - entry.at
+        state = state_of(age, entry.ttl, entry.stale, batch.wish)
+        if state != "expired" and entry.kind == "embeddings":
+            batch.found[batch.keys[i].now] = entry
+            if state == "stale":
+                batch.stale[batch.keys[i].now] = i
+
+    def _hit(self, batch: _Batch) -> Reply:
+        x, now = batch.x, self._clock.wall()
+        if batch.stale:
+            self.fills.refresh(self._work(batch, list(batch.stale.values())))
+        entries = [batch.found[key.now] for key in batch.keys]
+        age = max(0.0, now - min(entry.at for entry in entries))
+        tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
+        result = "stale" if batch.stale else "memory"
+        self._meter.hit(batch.rule.name, result, age, tokens, nanos)
+        if batch.rule.charges:
+            x.usage, x.cost_nanos = Usage(tokens), nanos
+        x.notes |= {
+            "cache": result,
+            "tokens_avoided": str(tokens),
+            "usd_avoided": f"{nanos / 1e9:.9f}",
+        }
+        left = min(entry.at + entry.ttl for entry in entries) - now
+        say(x, "stale" if batch.stale else "hit", f"hit; ttl={int(left)}")
+        x.answer_headers.append((b"age", b"%d" % int(age)))
+        return whole_answer(joined([(entry.whole, entry.usage[0]) for entry in entries]))
+
+    async def _fetch(self, batch: _Batch, missing: list[int]) -> Reply | None:
+        """Ask for what is missing, and put the batch together."""
+        x = batch.x
+        follower = await self.fills.join(self._work(batch, missing))
+        if follower is None:
+            return None
+        is_partial = len(missing) < len(batch.inputs)
+        word = "partial" if is_partial else "miss" if follower.leads else "follow"
+        reply: Reply | None = follower
+        if is_partial and follower.head.status == 200:
+            try:
+                reply = await self._joined(batch, missing, follower)
+            finally:
+                follower.close()
+        if reply is not None:
+            self._meter.result(batch.rule.name, word)
+            x.notes["cache"] = word
+            say(x, word, f"fwd=miss; detail={word}" if is_partial else "fwd=miss")
+        return reply
+
+    async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
+        flight = part.flight
+        if not await part.over():
+            assert flight.error is not None
+            raise flight.error
+        asked = [batch.inputs[i] for i in missing]
+        pieces = pieces_of(flight.body, asked) if flight.is_kept else None
+        if pieces is None:
+            return None
+        known = {key: (entry.whole, entry.usage[0]) for key, entry in batch.found.items()}
+        known |= {batch.keys[i].now: piece for i, piece in zip(missing, pieces, strict=True)}
+        return whole_answer(joined([known[key.now] for key in batch.keys]))
+
+    def _work(self, batch: _Batch, places: Sequence[int]) -> Work:
+        x, body = batch.x, batch.x.body
+        assert body is not None
+        asked: list[Any] = [batch.inputs[i] for i in places]
+        name = batch.rule.vault.key(batch.scope, b"batch\n" + batch.facts + orjson.dumps(asked))
+
+        def keep(flight: Flight, end: End) -> bool:
+            return self._keep(batch, places, flight, end)
+
+        if len(asked) < len(batch.inputs):
+            x = x.twin()
+            x.body = {**body, "input": asked}
+            x.raw = orjson.dumps(x.body)
+        return Work(x, name.now, keep, batch.rule.max_entry)
+
+    def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
+        """Keep each input's own part."""
+        rule, fx, head = batch.rule, flight.x, flight.head
+        assert fx.plan is not None
+        pieces = None
+        is_good = end.kind == "complete" and flight.is_kept and fx.target == fx.plan.targets[0]
+        if is_good and head is not None and head.status == 200:
+            pieces = pieces_of(flight.body, [batch.inputs[i] for i in places])
+        if pieces is None:
+            self._meter.unstored(rule.name, "incomplete" if is_good else "end")
+            return False
+        at, terms = self._clock.wall(), rule.terms
+        total = sum(share for _, share in pieces) or 1
+        pairs = []
+        for i, (piece, share) in zip(places, pieces, strict=True):
+            entry = Entry(
+                at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
+                cost=(fx.cost_nanos or 0) * share // total, whole=piece,
+            )  # fmt: skip
+            pairs.append((batch.keys[i], entry.pack()))
+        seconds = terms.ttl + terms.stale
+        rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
+        return True

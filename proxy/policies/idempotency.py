@@ -1,0 +1,134 @@
+"""Answer a repeated request as it was answered the first time.
+
+A client that does not know whether its request was carried out sends it again
+under the same ``Idempotency-Key``.  Within ten minutes it is given the first
+answer, and while that is still coming in, it is given that.  Only answers that
+were successful are kept: what failed is what the client wants to try again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from proxy.core.cache import Key, Vault
+from proxy.core.errors import BadRequest
+from proxy.core.exchange import End, Exchange, Head
+from proxy.core.fills import Fills, Work
+from proxy.core.flight import Flight
+from proxy.core.policy import Policy, Reply
+from proxy.core.ports import Clock
+from proxy.core.ready import Ready
+from proxy.rules.cachekey import material
+from proxy.wire.replay import Entry
+
+KEPT_S: Final = 600.0
+MAX_KEY: Final = 255
+MAX_ENTRY: Final = 1 << 20
+LEASE_S: Final = 120.0
+STEP_S: Final = 0.1
+_REPLAYED: Final = (b"idempotent-replayed", b"true")
+
+
+class KeyReused(BadRequest):
+    """The same key came with another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class IdempotencyPolicy(Policy):
+    """First answers by ``Idempotency-Key``, each tenant's own."""
+
+    name = "idempotency"
+
+    def __init__(self, vault: Vault, fills: Fills, clock: Clock) -> None:
+        self._vault = vault
+        self.fills = fills
+        self._clock = clock
+
+    async def on_request(self, x: Exchange) -> Reply | None:
+        """The first answer, now or as it comes."""
+        given = x.headers.get("idempotency-key")
+        if given is None or x.body is None or x.method != "POST":
+            return None
+        if not 0 < len(given) <= MAX_KEY:
+            raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
+        scope = f"t.{x.tenant}"
+        key = self._vault.key(scope, material(("idempotency", given), b""))
+        whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
+        asked = self._vault.key(scope, material((x.path, x.query), whole)).now.hex()
+        data = self._vault.near(scope, key)
+        if data is None:
+            data = await self._far(scope, key)
+        if data is not None and (reply := self._replay(x, data, asked)) is not None:
+            return reply
+        return await self._join(x, scope, key, asked)
+
+    async def _far(self, scope: str, key: Key) -> bytes | None:
+        """What another replica answered, or is about to."""
+        waited = 0.0
+        while self.fills.flights.find(key.now) is None and waited < LEASE_S:
+            found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
+            if found.data[0] is not None or found.is_leader:
+                return found.data[0]
+            if self.fills.flights.find(key.now) is None:
+                await self.fills.tasks.pause(STEP_S)
+                waited += STEP_S
+        return None
+
+    def _replay(self, x: Exchange, data: bytes, asked: str) -> Reply | None:
+        try:
+            entry = Entry.unpack(data)
+        except (ValueError, TypeError, IndexError):
+            return None
+        if self._clock.wall() - entry.at >= KEPT_S:
+            return None
+        if entry.ident != asked:
+            raise _reused()
+        kind = entry.finish.encode()
+        head = Head(entry.status, [(b"content-type", kind)], kind, is_stream=bool(entry.events))
+        body = entry.events or entry.whole
+        if not head.is_stream:
+            head.length = len(body)
+        x.notes["cache"] = "replay"
+        x.answer_headers.append(_REPLAYED)
+        return Ready(head, body)
+
+    async def _join(self, x: Exchange, scope: str, key: Key, asked: str) -> Reply | None:
+        era = self._vault.era(scope)
+
+        def keep(flight: Flight, end: End) -> bool:
+            entry = self._entry(flight, end, asked)
+            if entry is None:
+                self._vault.release(scope, key)
+                return False
+            self._vault.keep(scope, key, entry.pack(), era=era, seconds=KEPT_S)
+            return True
+
+        flight = self.fills.flights.find(key.now)
+        if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
+            raise _reused()
+        follower = await self.fills.join(Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False))
+        if follower is not None and not follower.leads:
+            x.notes["cache"] = "replay"
+            x.answer_headers.append(_REPLAYED)
+        return follower
+
+    def _entry(self, flight: Flight, end: End, asked: str) -> Entry | None:
+        head = flight.head
+        if end.kind != "complete" or head is None or not flight.is_kept:
+            return None
+        if not 200 <= head.status < 300:
+            return None
+        body = flight.body
+        return Entry(
+            at=self._clock.wall(), ttl=KEPT_S, stale=0.0, status=head.status, kind="idempotency",
+            ident=asked, finish=head.content_type.decode("latin-1"),
+            whole=b"" if head.is_stream else body, events=body if head.is_stream else b"",
+        )  # fmt: skip
+
+
+def _reused() -> KeyReused:
+    return KeyReused("this Idempotency-Key was used for another request")

@@ -1,0 +1,94 @@
+"""What two requests must have in common to be given the same answer.
+
+Every field of the body counts but those named here, so a field that nobody
+has heard of yet makes another key and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+IGNORED: Final = frozenset(
+    {"stream", "stream_options", "user", "safety_identifier", "metadata", "service_tier"}
+)
+"""Fields that do not change what is answered."""
+
+IGNORED_PREFIX: Final = "prompt_cache_"
+
+_NEUTRAL: Final = frozenset(
+    {
+        b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"api-key",
+        b"authorization", b"baggage", b"cache-control", b"connection", b"content-length",
+        b"content-type", b"cookie", b"date", b"dnt", b"expect", b"forwarded", b"host",
+        b"idempotency-key", b"keep-alive", b"newrelic", b"openai-organization", b"openai-project",
+        b"origin", b"pragma", b"priority", b"proxy-authorization", b"referer", b"sentry-trace",
+        b"te", b"trailer", b"transfer-encoding", b"true-client-ip", b"uber-trace-id", b"user-agent",
+        b"via", b"x-amzn-trace-id", b"x-api-key", b"x-client-request-id",
+        b"x-cloud-trace-context", b"x-correlation-id", b"x-real-ip", b"x-request-id",
+        b"x-span-id", b"x-trace-id",
+    }
+)  # fmt: skip
+_NEUTRAL_PREFIXES: Final = (
+    b"x-stainless-", b"x-forwarded-", b"x-sidestream-", b"trace", b"x-b3-", b"x-datadog-",
+    b"x-envoy-", b"sec-", b"cf-", b"if-",
+)  # fmt: skip
+"""Headers that say how a request came, and not what is asked."""
+
+MAX_EXACT: Final = 2.0**63
+"""From here on a number may be an integer that the parser has rounded."""
+
+_ODD_NUMBER: Final = re.compile(rb"(?:\.0|[0-9]e\+[0-9]+)[,}\]]")
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """The fields that count, the same bytes for the same meaning.
+
+    Keys are sorted at every level, and 1.0 is written as 1.
+    """
+    kept = {k: v for k, v in body.items() if k not in IGNORED and not k.startswith(IGNORED_PREFIX)}
+    data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+    # A walk in Python costs more than all else here together, and searching
+    # for a pattern more than for bytes.
+    if (b".0" not in data and not has_exponent(data)) or _ODD_NUMBER.search(data) is None:
+        return data
+    return orjson.dumps(_plain(kept), option=orjson.OPT_SORT_KEYS)
+
+
+def has_exponent(data: bytes) -> bool:
+    """Whether a number of 16 digits or more may stand in canonical bytes."""
+    # One byte is found many times faster than two.
+    return b"+" in data and b"e+" in data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < MAX_EXACT else value
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def headers_that_count(raw: Sequence[tuple[bytes, bytes]]) -> str:
+    """The headers that an upstream may heed; as with fields, those we do not
+    know count.
+    """
+    found = [
+        (lower, value)
+        for name, value in raw
+        if (lower := name.lower()) not in _NEUTRAL and not lower.startswith(_NEUTRAL_PREFIXES)
+    ]
+    return repr(sorted(found)) if found else ""
+
+
+def material(facts: Sequence[str | int], body: bytes) -> bytes:
+    """What is hashed: the facts around a canonical body, and the body.
+
+    The facts are a JSON array, so that no two sets of them run together.
+    """
+    return orjson.dumps(facts) + b"\n" + body

@@ -1,0 +1,231 @@
+"""What replicas share, and what outlives a reload: the store, and caches on it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import random
+import traceback
+from collections.abc import Awaitable, Coroutine, Iterator
+from hashlib import blake2b
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from proxy.config import schema
+from proxy.config.nodes import ConfigError, Problem
+from proxy.config.schema import Settings
+from proxy.config.units import Size
+from proxy.core.cache import CannotPurge, Terms
+from proxy.core.flight import Flights
+from proxy.core.ports import Clock
+from proxy.observe.caching import CacheMeter
+from proxy.rules.cacheable import CacheRule, When
+from proxy.stores.address import parse_address
+from proxy.stores.cache_memory import Memory
+from proxy.stores.cache_redis import Shared
+from proxy.stores.opening import open_store
+from proxy.stores.pipe import StoreDown
+from proxy.stores.scripts import Scripts, load_scripts
+from proxy.stores.sealed import Master
+from proxy.stores.store import Store
+from proxy.stores.vault import SealedVault
+
+log = logging.getLogger("sidestream.cache")
+
+FIRST: Final = "idempotency"
+"""Name of the vault of idempotent replays."""
+
+FIRST_ANSWERS: Final = Size(32 << 20)
+"""Bytes of memory for idempotent replays."""
+
+
+def open_shared(settings: Settings) -> tuple[Store | None, Scripts]:
+    """The store of ``settings.store``, not started yet; ``None`` for memory."""
+    scripts = load_scripts()
+    if settings.store.is_memory:
+        return None, scripts
+    try:
+        address = parse_address(settings.store.url.reveal())
+    except ValueError as exc:
+        raise ConfigError([Problem(settings.store.place, "$.store.url", str(exc))]) from None
+    chance = random.Random().random  # noqa: S311 - jitter, not a secret
+    return open_store(address, scripts, chance, timeout_s=settings.store.timeout), scripts
+
+
+class LoopTasks:
+    """The port ``Tasks`` on an event loop; keeps what it has begun."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._running: set[asyncio.Task[None]] = set()
+        self.bell = asyncio.Event
+        self.pause = asyncio.sleep
+
+    def begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Let ``work`` go on by itself; what it raises is logged without its message."""
+        task = self._loop.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("a fill failed: %s\n%s", type(error).__name__, frames)
+
+    def close(self) -> None:
+        """End all that is going on."""
+        for task in tuple(self._running):
+            task.cancel()
+
+
+class Caches:
+    """The caches of this process: vaults by name, and what they have in common."""
+
+    def __init__(
+        self,
+        store: Store | None,
+        scripts: Scripts,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+    ) -> None:
+        self.shared = Shared(store, scripts)
+        self.tasks = LoopTasks(loop)
+        self.flights = Flights()
+        self.meter = CacheMeter()
+        self._clock = clock
+        self._vaults: dict[tuple[str, bytes], SealedVault] = {}
+        self._own = os.urandom(32)
+        self.shared.on_purge(self._forget)
+
+    def _forget(self, scope: str) -> None:
+        for vault in self._vaults.values():
+            vault.forget(scope)
+
+    def vault(self, name: str, cache: schema.Cache) -> SealedVault:
+        """The vault of a cache; the same one as before if its keys are."""
+        given = [s for s in (cache.encrypt, cache.encrypt_before) if s]
+        keys = tuple(base64.b64decode(secret.reveal()) for secret in given) or (self._own,)
+        ident = (name, blake2b(b"".join(keys)).digest())
+        found = self._vaults.get(ident)
+        if found is None:
+            memory = Memory(cache.max_size)
+            masters = tuple(Master(key) for key in keys)
+            found = SealedVault(
+                self.shared, self._clock, masters, memory, is_own_key=not cache.encrypt
+            )
+            self._vaults[ident] = found
+        found.memory.limit = cache.max_size
+        return found
+
+    def first_answers(self, settings: Settings) -> SealedVault:
+        """The vault of idempotent replays, under the key of the first cache that has one."""
+        keyed = [cache for _, cache in sorted(settings.cache.items()) if cache.encrypt]
+        encrypt = keyed[0].encrypt if keyed else schema.Secret("")
+        return self.vault(FIRST, schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
+
+    def rules(self, settings: Settings) -> dict[str, CacheRule]:
+        """What the cache stage needs to know, by route.
+
+        Vaults that no route leads to any more are let go.
+        """
+        rules = {
+            route.name: self._rule(settings, route, settings.cache[route.cache])
+            for route in settings.routes
+            if route.cache is not None
+        }
+        used = {id(rule.vault) for rule in rules.values()}
+        self._vaults = {
+            ident: vault
+            for ident, vault in self._vaults.items()
+            if id(vault) in used or ident[0] == FIRST
+        }
+        return rules
+
+    def _rule(self, settings: Settings, route: schema.Route, cache: schema.Cache) -> CacheRule:
+        assert route.cache is not None
+        when = cache.when.temperature
+        served = cache.ttl + cache.stale
+        return CacheRule(
+            name=route.cache,
+            vault=self.vault(route.cache, cache),
+            terms=Terms(float(cache.ttl), float(cache.stale), float(cache.negative)),
+            when=When(when.sign, when.value, cache.when.seed == "given"),
+            kept=served if route.on_exhausted == "stale" else 0.0,
+            scope=cache.scope,
+            version=cache.version,
+            max_entry=cache.max_entry,
+            listens=cache.client_control,
+            charges=cache.charge_hits,
+            policy=policy_of(settings, route),
+        )
+
+    def status(self) -> dict[str, object]:
+        """Plain facts for ``/status``."""
+        return {
+            "shared": self.shared.is_up if self.shared.has_store else None,
+            "store_failures": self.shared.failures,
+            "flights": len(self.flights),
+            "caches": {
+                name: {"entries": len(vault.memory), "bytes": vault.memory.size}
+                for (name, _), vault in self._vaults.items()
+            },
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        """Metric families of the caches."""
+        yield from self.meter.collect()
+        size = GaugeMetricFamily("sidestream_cache_bytes", "Bytes in memory", labels=("cache",))
+        kept = GaugeMetricFamily("sidestream_cache_entries", "Answers in memory", labels=("cache",))
+        stored = CounterMetricFamily("sidestream_cache_stored", "Answers kept", labels=("cache",))
+        rejected = CounterMetricFamily(
+            "sidestream_cache_rejected",
+            "Stored values that could not be opened: altered, or sealed by another key",
+            labels=("cache", "reason"),
+        )
+        for (name, _), vault in self._vaults.items():
+            size.add_metric((name,), vault.memory.size)
+            kept.add_metric((name,), len(vault.memory))
+            stored.add_metric((name,), vault.counts.stored)
+            for reason, number in vault.counts.rejected.items():
+                rejected.add_metric((name, reason), number)
+        yield from (size, kept, stored, rejected)
+        yield CounterMetricFamily(
+            "sidestream_cache_store_failures",
+            "Times the shared cache could not be asked",
+            value=self.shared.failures,
+        )
+
+    async def erase(self, tenant: str) -> None:
+        """Make all that is kept for a tenant unreadable.  Raises ``CannotPurge``."""
+        await _told(self.shared.erase(f"t.{tenant}"))
+
+    async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> None:
+        """Forget one answer of a tenant, or all of a route.  Raises ``CannotPurge``."""
+        if route:
+            await _told(self.shared.purge(route))
+        else:
+            await _told(self.shared.drop(f"t.{tenant}" if tenant else "g", key))
+
+
+async def _told(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except StoreDown as exc:
+        raise CannotPurge("done here, but the store cannot be told just now; try again") from exc
+
+
+def policy_of(settings: Settings, route: schema.Route) -> str:
+    """A digest of what shapes the answers of a route beside the request."""
+    upstreams = [settings.upstreams[target.upstream] for target in route.targets]
+    named = {route.redaction, *(tenant.redaction for tenant in settings.tenants.values())}
+    redactions = [settings.redaction.get(name) for name in sorted(n for n in named if n)]
+    guards = [settings.guards.get(name) for name in route.guards]
+    places = [(u.kind, u.base_url, u.endpoints, u.api_version) for u in upstreams]
+    shapes = (places, redactions, guards)
+    return blake2b(repr(shapes).encode(), digest_size=8).hexdigest()

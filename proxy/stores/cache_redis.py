@@ -1,0 +1,208 @@
+"""What replicas share of a cache: sealed answers, salts of scopes, epochs of routes.
+
+Where there is no store, this process has the salts and epochs for itself.
+Purges of others are heard of within ``POLL_S``; an erased salt at once,
+because every look-up brings the salt along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import hiredis
+
+from proxy.stores.pipe import StoreDown, Word
+from proxy.stores.scripts import Script, Scripts
+from proxy.stores.store import Store
+
+log = logging.getLogger("sidestream.cache")
+
+STATE: Final = b"ss:{cache}"
+POLL_S: Final = 1.0
+SALT: Final = 32
+
+Put = tuple[bytes, bytes, int]
+"""Name, sealed answer, time to live in ms."""
+
+
+def salt_key(scope: str) -> bytes:
+    """Where the salt of a scope stands; its answers have the same hash tag."""
+    return f"ss:{{c.{scope}}}:k".encode("utf-8", "surrogatepass")
+
+
+class Shared:
+    """The part of caches that outlives a reload and is the same for all of them.
+
+    ``on_purge`` functions are told that somebody has purged.
+    """
+
+    def __init__(self, store: Store | None, scripts: Scripts) -> None:
+        self._store = store
+        self._scripts = scripts
+        self._holder = secrets.token_bytes(8)
+        self._salts: dict[str, bytes] = {}
+        self._epochs: dict[str, int] = {}
+        self._generation = b""
+        self._is_current = False
+        self._told: list[Callable[[str], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
+        self.failures = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a store can be asked, and what it says of purges is known."""
+        return self._store is not None and self._store.is_up and self._is_current
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store at all."""
+        return self._store is not None
+
+    def start(self) -> None:
+        """Begin to listen for purges."""
+        if self._store is not None:
+            self._store.on_up(self._on_up)
+            self._task = asyncio.get_running_loop().create_task(self._follow())
+            if self._store.is_up:
+                self._on_up()
+
+    async def close(self) -> None:
+        """Listen no more; the store itself belongs to others too."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def on_purge(self, told: Callable[[str], None]) -> None:
+        """Call ``told`` with the scope that was erased, or with "" for all."""
+        self._told.append(told)
+
+    def _tell(self, scope: str) -> None:
+        for told in self._told:
+            told(scope)
+
+    def salt(self, scope: str) -> bytes:
+        """The salt of a scope, as far as it is known here."""
+        found = self._salts.get(scope)
+        if found is None:
+            found = self._salts[scope] = os.urandom(SALT)
+        return found
+
+    def of(self, route: str) -> int:
+        """The epoch of a route."""
+        return self._epochs.get(route, 0)
+
+    async def get(self, scope: str, names: Sequence[bytes], lease_s: float) -> list[Any] | None:
+        """Whether the lease is ours, then what is kept; ``None`` if nobody could be asked."""
+        # Never a salt that was known: it may have been erased just now.
+        reply = await self._run(
+            self._scripts.cache_get,
+            scope,
+            (os.urandom(SALT), self._holder if lease_s else b"", int(lease_s * 1000), *names),
+        )
+        if not isinstance(reply, list):
+            return None
+        salt = reply[0]
+        if salt != self._salts.get(scope):
+            self._salts[scope] = salt
+            self._tell(scope)
+        return reply[1:]
+
+    def put(self, scope: str, salt: bytes, lease: bytes, puts: Sequence[Put]) -> None:
+        """Keep answers and give a lease back; nobody waits for it."""
+        if self.is_up:
+            words: list[Word] = [salt, self._holder, lease]
+            for put in puts:
+                words += put
+            assert self._store is not None
+            self._store.run(self._scripts.cache_put, salt_key(scope), tuple(words), self._put)
+
+    def _put(self, reply: object) -> None:
+        if isinstance(reply, Exception):
+            self.failures += 1
+
+    async def _run(self, script: Script, scope: str, args: tuple[Word, ...]) -> Any:
+        if not self.is_up:
+            return None
+        assert self._store is not None
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Any) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        self._store.run(script, salt_key(scope), args, done)
+        reply = await future
+        if isinstance(reply, StoreDown | hiredis.ReplyError):
+            self.failures += 1
+        return reply
+
+    async def drop(self, scope: str, name: bytes) -> None:
+        """Delete one answer everywhere.  Raises ``StoreDown``."""
+        await self._change("UNLINK", salt_key(scope)[:-1] + b"e:" + name)
+        self._tell(scope)
+
+    async def erase(self, scope: str) -> None:
+        """Make all of a scope unreadable, at once.  Raises ``StoreDown``."""
+        try:
+            await self._change("DEL", salt_key(scope))
+        finally:
+            # Last, as a look-up under way may have brought the old salt again.
+            self._salts.pop(scope, None)
+            self._tell(scope)
+
+    async def purge(self, route: str) -> None:
+        """Give a route a new epoch.  Raises ``StoreDown``."""
+        self._epochs[route] = self._epochs.get(route, 0) + 1
+        if self._store is not None:
+            await self._change("HINCRBY", STATE, b"r:" + route.encode(), 1)
+            await self._poll()
+
+    async def _change(self, command: str, key: bytes, *words: Word) -> None:
+        if self._store is None:
+            return
+        await self._store.call(key, command, key, *words)
+        await self._store.call(STATE, "HSET", STATE, "generation", secrets.token_hex(8))
+
+    def _on_up(self) -> None:
+        self._is_current = False
+        self._asked.set()
+
+    async def _follow(self) -> None:
+        while True:
+            self._asked.clear()
+            await self._poll()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._asked.wait()
+
+    async def _poll(self) -> None:
+        assert self._store is not None
+        if not self._store.is_up:
+            return
+        try:
+            reply = await self._store.call(STATE, "HGETALL", STATE)
+        except StoreDown:
+            self._is_current = False
+            return
+        state = dict(zip(reply[::2], reply[1::2], strict=True))
+        for name, value in state.items():
+            if name.startswith(b"r:"):
+                route = name[2:].decode()
+                # A purge that could not be told stays in force here.
+                self._epochs[route] = max(int(value), self._epochs.get(route, 0))
+        generation = state.get(b"generation", b"")
+        if generation != self._generation:
+            if self._generation or self._is_current:
+                self._salts.clear()
+                self._tell("")
+            self._generation = generation
+        self._is_current = True

@@ -1,0 +1,111 @@
+"""Sealing of cached answers: AES-256-GCM with keys derived for each scope.
+
+A sealed value is
+
+    "ss" form:1 key-id:4 flags:1 nonce:12 ciphertext tag:16
+
+and is bound to all of its header, to its scope and to the key it is kept
+under.  The scope's salt goes into the key of its values: who deletes the salt
+has deleted the values.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from hashlib import blake2b
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+MAGIC: Final = b"ss\x01"
+PACKED: Final = 1
+HEAD: Final = 8
+NONCE: Final = 12
+LEAST: Final = HEAD + NONCE + 16
+PACK_FROM: Final = 2048
+"""Bytes from which on compressing is worth its time: zlib takes 4 µs to begin,
+for every hit."""
+
+KEY_SIZE: Final = 20
+MAX_SCOPES: Final = 4096
+
+
+class Unsealable(Exception):
+    """A value that is not what was sealed; ``reason`` is a metric label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Master:
+    """One master key of 32 bytes, and the keys derived from it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self.ident = blake2b(secret, digest_size=4, person=b"ss key id").digest()
+        self._indexes: dict[str, bytes] = {}
+        self._values: dict[tuple[str, bytes], AESGCM] = {}
+
+    def _derive(self, purpose: str, scope: str, salt: bytes) -> bytes:
+        info = f"sidestream cache {purpose}\0{scope}".encode("utf-8", "surrogatepass")
+        return HKDF(SHA256(), 32, salt, info).derive(self._secret)
+
+    def name(self, scope: str, material: bytes) -> bytes:
+        """The key of what ``material`` says, which it does not tell."""
+        index = self._indexes.get(scope)
+        if index is None:
+            if len(self._indexes) >= MAX_SCOPES:
+                self._indexes.clear()
+            index = self._indexes[scope] = self._derive("index", scope, b"")
+        return blake2b(material, digest_size=KEY_SIZE, key=index).digest()
+
+    def _value(self, scope: str, salt: bytes) -> AESGCM:
+        found = self._values.get((scope, salt))
+        if found is None:
+            if len(self._values) >= MAX_SCOPES:
+                self._values.clear()
+            found = self._values[scope, salt] = AESGCM(self._derive("value", scope, salt))
+        return found
+
+    def forget(self, scope: str) -> None:
+        """Keep nothing that could open what was sealed for ``scope``, or ("") for any."""
+        for known in [k for k in self._values if not scope or k[0] == scope]:
+            del self._values[known]
+
+    def seal(self, scope: str, salt: bytes, name: bytes, data: bytes) -> bytes:
+        """``data``, for ``scope`` and ``name`` only."""
+        flags = 0
+        if len(data) >= PACK_FROM:
+            data, flags = zlib.compress(data, 1), PACKED
+        head = MAGIC + self.ident + bytes((flags,))
+        nonce = os.urandom(NONCE)
+        return (
+            head + nonce + self._value(scope, salt).encrypt(nonce, data, _bound(head, scope, name))
+        )
+
+    def open(self, scope: str, salt: bytes, name: bytes, sealed: bytes) -> bytes:
+        """What was sealed.  Raises ``Unsealable``."""
+        if len(sealed) < LEAST:
+            raise Unsealable("truncated")
+        head = sealed[:HEAD]
+        if not head.startswith(MAGIC):
+            raise Unsealable("form")
+        if head[3:7] != self.ident:
+            raise Unsealable("key")
+        nonce = sealed[HEAD : HEAD + NONCE]
+        try:
+            data = self._value(scope, salt).decrypt(
+                nonce, sealed[HEAD + NONCE :], _bound(head, scope, name)
+            )
+            return zlib.decompress(data) if head[7] & PACKED else data
+        except (InvalidTag, zlib.error) as exc:
+            raise Unsealable("seal") from exc
+
+
+def _bound(head: bytes, scope: str, name: bytes) -> bytes:
+    return head + name + scope.encode("utf-8", "surrogatepass")

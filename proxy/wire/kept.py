@@ -1,0 +1,126 @@
+"""An exchange's answer as it is stored, and a stored one as an exchange's answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from proxy.core.cache import Terms
+from proxy.core.errors import ProxyError
+from proxy.core.exchange import Exchange, Head
+from proxy.core.policy import Reply
+from proxy.core.ready import Ready
+from proxy.wire.replay import Entry, parts_of, replay
+
+JSON: Final = b"application/json"
+EVENTS: Final = b"text/event-stream"
+_ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
+_ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
+
+
+def entry_of(x: Exchange, head: Head | None, body: bytes, at: float, terms: Terms) -> Entry | str:
+    """The answer that came for ``x``, or in a word why it is not to be given twice."""
+    assert x.plan is not None
+    if head is None:
+        return "end"
+    if x.target is None or x.target != x.plan.targets[0]:
+        return "fallback"
+    if head.status == 400 and terms.negative and _is_deterministic(body):
+        return Entry(
+            at=at, ttl=terms.negative, stale=0.0, status=400, kind=x.endpoint.name,
+            target=x.target.name, whole=body,
+        )  # fmt: skip
+    entry, flaw = made_of(x, head, body, at, terms)
+    return entry if entry is not None and not flaw else flaw
+
+
+def made_of(
+    x: Exchange, head: Head, body: bytes, at: float, terms: Terms
+) -> tuple[Entry | None, str]:
+    """The answer in the form that serves both, and in a word what is wrong with it."""
+    if head.status != 200 or head.content_type not in (JSON, EVENTS):
+        return None, "status"
+    parts = parts_of(x.endpoint, body, is_stream=head.is_stream)
+    if isinstance(parts, str):
+        return None, parts
+    flaw: str = parts.pop("flaw")
+    usage = (x.usage.prompt, x.usage.completion) if x.usage is not None else (0, 0)
+    target = x.target.name if x.target is not None else ""
+    entry = Entry(
+        at=at, ttl=terms.ttl, stale=terms.stale, target=target, usage=usage,
+        cost=x.cost_nanos or 0, finish=x.finish, **parts,
+    )  # fmt: skip
+    return entry, flaw
+
+
+def _is_deterministic(body: bytes) -> bool:
+    """Whether an upstream's 400 is about the request's form."""
+    try:
+        error = orjson.loads(body).get("error")
+    except (orjson.JSONDecodeError, AttributeError):
+        return False
+    return (
+        isinstance(error, dict)
+        and error.get("type") in _ABOUT_THE_REQUEST
+        and error.get("code") not in _ABOUT_ITS_TEXT
+    )
+
+
+def hides_usage(x: Exchange) -> bool:
+    """Whether the client gets no usage event, as it did not ask for one."""
+    if not x.stream or x.endpoint.dialect != "chat" or x.body is None:
+        return False
+    options = x.body.get("stream_options")
+    return not (isinstance(options, dict) and options.get("include_usage"))
+
+
+def replayed(x: Exchange, entry: Entry) -> Ready:
+    """The answer to ``x`` out of ``entry``."""
+    if entry.status != 200:
+        return whole_answer(entry.whole, entry.status)
+    body = replay(
+        x.endpoint, entry, stream=x.stream, tells_usage=not hides_usage(x),
+        new_id=x.id.removeprefix("req_"),
+    )  # fmt: skip
+    if not x.stream:
+        return whole_answer(body)
+    return Ready(Head(200, [(b"content-type", EVENTS)], EVENTS, None, is_stream=True), body)
+
+
+def whole_answer(body: bytes, status: int = 200) -> Ready:
+    """A JSON answer."""
+    return Ready(Head(status, [(b"content-type", JSON)], JSON, len(body)), body)
+
+
+def held(x: Exchange, reply: Reply | None) -> Reply | None:
+    """Let ``x`` go on through the stages that charge for it, with its answer.
+
+    An answer that is still coming in has been charged for by who asked.
+    """
+    if not isinstance(reply, Ready) or x.usage is None:
+        return reply
+    x.held = reply
+    return None
+
+
+def say(x: Exchange, word: str, status: str) -> None:
+    """Tell the client what the cache did: a word, and RFC 9211's form of it."""
+    x.answer_headers += (
+        (b"x-sidestream-cache", word.encode()),
+        (b"cache-status", b"sidestream; " + status.encode()),
+    )
+
+
+class NotCached(ProxyError):
+    """The client wants an answer from the cache or none."""
+
+    status = 504
+    code = "not_cached"
+
+
+def not_cached(x: Exchange) -> NotCached:
+    """What is told who asked for ``only-if-cached`` in vain."""
+    # RFC 9111 wants a 504, which SDKs would ask for again.
+    x.answer_headers.append((b"x-should-retry", b"false"))
+    return NotCached("only-if-cached was asked for, and the cache has no answer to this")

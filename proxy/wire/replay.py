@@ -1,0 +1,171 @@
+"""One stored form of an answer, given out as JSON or as events.
+
+What came as a stream is kept as its own events beside the answer they add up
+to; what came whole is turned into events when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from proxy.core.endpoint import Endpoint
+from proxy.wire.assemble import assemble, flaw_of
+from proxy.wire.events import split
+from proxy.wire.synthesis import synthesise, usage_event
+
+FORM: Final = 1
+"""Version of the packed form; another is not read."""
+
+DONE: Final = b"data: [DONE]\n\n"
+_PREFIX: Final = {"chat": b"chatcmpl-", "completions": b"cmpl-", "responses": b"resp_"}
+_NAMES: Final = (b'"id":"%s"', b'"id": "%s"', b'"response_id":"%s"', b'"response_id": "%s"')
+_ID: Final = re.compile(rb"[!#-\[\]-~]{1,128}")  # plain, so never escaped in JSON
+
+
+class Entry(NamedTuple):
+    """A stored answer.
+
+    ``at`` is when it was made (seconds since 1970), ``ttl`` and ``stale`` how
+    long it is fresh and how long it then serves on.  ``usage`` is prompt and
+    completion tokens, ``cost`` billionths of a dollar: what a hit avoids.
+    ``events`` are those of a stream, less the one that tells usage and
+    ``[DONE]``; empty where the answer came whole.
+    """
+
+    at: float
+    ttl: float
+    stale: float
+    status: int = 200
+    kind: str = ""
+    ident: str = ""
+    target: str = ""
+    usage: tuple[int, int] = (0, 0)
+    cost: int = 0
+    finish: str = ""
+    whole: bytes = b""
+    events: bytes = b""
+    told: bytes = b""
+
+    def pack(self) -> bytes:
+        """All of it as bytes."""
+        head = orjson.dumps(
+            [FORM, self.at, self.ttl, self.stale, self.status, self.kind, self.ident, self.target,
+             self.usage, self.cost, self.finish, len(self.whole), len(self.events),
+             len(self.told)]
+        )  # fmt: skip
+        return b"%s\n%s%s%s" % (head, self.whole, self.events, self.told)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Entry:
+        """Read what ``pack`` wrote.  Raises ``ValueError`` for anything else."""
+        end = data.find(b"\n")
+        head = orjson.loads(data[: max(0, end)])
+        if not isinstance(head, list) or len(head) != 14 or head[0] != FORM:
+            raise ValueError("an entry of another form")
+        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, *sizes = head
+        one, two, three = sizes
+        first = end + 1
+        if len(data) != first + one + two + three:
+            raise ValueError("an entry of another length")
+        return cls(
+            at=at, ttl=ttl, stale=stale, status=status, kind=kind, ident=ident, target=target,
+            usage=(usage[0], usage[1]), cost=cost, finish=finish,
+            whole=data[first : first + one],
+            events=data[first + one : first + one + two],
+            told=data[first + one + two :],
+        )  # fmt: skip
+
+
+def parts_of(endpoint: Endpoint, body: bytes, *, is_stream: bool) -> dict[str, Any] | str:
+    """``whole``, ``events``, ``told`` and ``ident`` of an answer that came, and
+    its ``flaw`` in a word; only a word where it is not even a whole one.
+    """
+    whole = assemble(endpoint, body) if is_stream else _object(body)
+    if whole is None:
+        return "incomplete" if is_stream else "shape"
+    ident = whole.get("id")
+    made: dict[str, Any] = {
+        "kind": endpoint.name,
+        "flaw": flaw_of(endpoint, whole),
+        "ident": ident if isinstance(ident, str) and _ID.fullmatch(ident.encode()) else "",
+    }
+    if not is_stream:
+        return {**made, "whole": body}
+    events, told = _without_end(body) if endpoint.dialect == "chat" else (body, b"")
+    return {**made, "whole": orjson.dumps(whole), "events": events, "told": told}
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        whole = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return whole if isinstance(whole, dict) else None
+
+
+def _without_end(body: bytes) -> tuple[bytes, bytes]:
+    """The events of a chat stream less ``[DONE]``, and the one that tells usage."""
+    kept, told = [], b""
+    for event in split(body):
+        if _tells_usage(event):
+            told = event
+        elif event.strip() != DONE.strip():
+            kept.append(event)
+    return b"".join(kept), told
+
+
+def replay(
+    endpoint: Endpoint, entry: Entry, *, stream: bool, tells_usage: bool, new_id: str
+) -> bytes:
+    """The body of a hit, in the form that is asked for, with an id of its own."""
+    if not stream:
+        return renamed(entry.whole, endpoint, entry.ident, new_id)
+    events, told = entry.events, entry.told
+    whole = None
+    if not events:
+        whole = orjson.loads(entry.whole)
+        events = synthesise(endpoint, whole)
+    if endpoint.dialect == "chat":
+        if tells_usage:
+            events += told or usage_event(endpoint, whole or orjson.loads(entry.whole))
+        events += DONE
+    return renamed(events, endpoint, entry.ident, new_id)
+
+
+def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
+    """The same answer under another id.
+
+    A quote inside a JSON string is escaped, so an id with plain quotes and its
+    name before it is the answer's own.
+    """
+    if not old:
+        return data
+    was, now = old.encode(), _PREFIX.get(endpoint.name, b"") + new.encode()
+    names = _NAMES if endpoint.dialect == "responses" else _NAMES[:2]
+    for name in names:
+        data = data.replace(name % was, name % now)
+    return data
+
+
+def without_usage(data: bytes) -> bytes:
+    """Whole events of a chat stream, less the one that only tells usage."""
+    if b'_tokens"' not in data:
+        return data
+    events = split(data)
+    # Part of an event too large to hold passes as it is.
+    rest = data[sum(map(len, events)) :]
+    return b"".join([event for event in events if not _tells_usage(event)]) + rest
+
+
+def _tells_usage(event: bytes) -> bool:
+    if b'"usage"' not in event:
+        return False
+    payload = event.partition(b"data:")[2].strip()
+    try:
+        said = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(said, dict) and said.get("choices") == [] and bool(said.get("usage"))

@@ -1,0 +1,451 @@
+"""The cache on a real server: shared, sealed, and never waited for long."""
+
+import asyncio
+import base64
+import contextlib
+import random
+import time
+
+import pytest
+
+from proxy.stores.address import parse_address
+from proxy.stores.cache_memory import Memory
+from proxy.stores.cache_redis import Shared
+from proxy.stores.opening import open_store
+from proxy.stores.scripts import load_scripts
+from proxy.stores.sealed import Master
+from proxy.stores.vault import SealedVault
+from tests.program import CHAT, KEY, ask, program, request
+from tests.redis.conftest import RealClock, until
+from tests.redis.servers import Server
+from tests.scripted import Scripted, json_answer, says, streams
+
+COLD = {**CHAT, "temperature": 0}
+MASTER = base64.b64encode(b"k" * 32).decode()
+OTHER = base64.b64encode(b"o" * 32).decode()
+ROUTE = (
+    '  - {name: c, match: {model: "*"}, targets: [{upstream: main}], retry: {attempts: 1},'
+    " cache: answers}"
+)
+TWO = """
+  other: {keys: [{sha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b}]}
+"""
+
+
+@contextlib.asynccontextmanager
+async def cached(tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, **parts):
+    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}"
+    folder = tmp_path / str(time.monotonic_ns())
+    folder.mkdir()
+    async with program(folder, port, routes=ROUTE, more=more, tenants=TWO, **parts) as running:
+        if is_ready:
+            await until(lambda: running.worker.caches.shared.is_up)
+        yield running
+
+
+def state(answer):
+    return answer.headers.get("x-sidestream-cache")
+
+
+def entries(server):
+    return sorted(server.ask("KEYS", "ss:{c.*}:e:*"))
+
+
+async def stored(server, count=1):
+    await until(lambda: len(entries(server)) >= count)
+    return entries(server)
+
+
+async def test_what_one_replica_was_told_another_knows(tmp_path, server):
+    async with (
+        Scripted([says(json_answer()), streams()]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        assert state(await ask(one.port, request(body=COLD))) == "miss"
+        await stored(server)
+        answer = await ask(two.port, request(body=COLD))
+        streamed = await ask(two.port, request(body={**COLD, "stream": True}))
+
+        assert (state(answer), state(streamed)) == ("hit", "hit")
+        assert len(up.requests) == 1
+
+
+async def test_nothing_in_the_store_can_be_read(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as running,
+    ):
+        await ask(running.port, request(body=COLD))
+        await stored(server)
+
+        for key in server.ask("KEYS", "*"):
+            kind = server.ask("TYPE", key)
+            value = server.ask("GET", key) if kind == b"string" else b""
+            assert not any(word in key + value for word in (b"Hello", b"Hi", b"choices", b"stop"))
+
+
+async def damaged(server, how):
+    """What an enemy with the store in his hands may do to an entry."""
+    name = entries(server)[0]
+    value = server.ask("GET", name)
+    changed = {
+        "poisoned": b'{"choices": []}',
+        "truncated": value[: len(value) // 2],
+        "stump": value[:5],
+        "empty": b"",
+        "tampered": value[:-20] + bytes([value[-20] ^ 1]) + value[-19:],
+        "header": value[:7] + bytes([value[7] ^ 1]) + value[8:],
+        "version": b"ss\x02" + value[3:],
+        "key id": value[:3] + b"abcd" + value[7:],
+    }[how]
+    server.ask("SET", name, changed, "PX", 60000)
+
+
+HOWS = ["poisoned", "truncated", "stump", "empty", "tampered", "header", "version", "key id"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_damaged_entry_is_a_miss_and_a_metric(tmp_path, server, how):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, request(body=COLD))
+        await stored(server)
+        await damaged(server, how)
+        answer = await ask(two.port, request(body=COLD))
+
+        assert (answer.status, state(answer)) == (200, "miss")
+        assert len(up.requests) == 2
+        rejected = [vault.counts.rejected for vault in two.worker.caches._vaults.values()]
+        assert sum(sum(found.values()) for found in rejected) == 1
+
+
+async def test_an_entry_under_anothers_key_is_a_miss(tmp_path, server):
+    other = {**COLD, "messages": [{"role": "user", "content": "Something else"}]}
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        for body, key in ((COLD, KEY), (other, KEY), (COLD, "secret")):
+            await ask(one.port, request(body=body, key=key))
+        names = await stored(server, 3)
+        values = [server.ask("GET", name) for name in names]
+        for name, value in zip(names, values[1:] + values[:1], strict=True):
+            server.ask("SET", name, value, "PX", 60000)
+        for body, key in ((COLD, KEY), (other, KEY), (COLD, "secret")):
+            assert state(await ask(two.port, request(body=body, key=key))) == "miss"
+
+        assert len(up.requests) == 6
+
+
+async def test_erasing_a_tenant_leaves_nothing_readable_anywhere(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        for key in (KEY, "secret"):
+            await ask(one.port, request(body=COLD, key=key))
+        await stored(server, 2)
+        api = request("/api/cache/erase?tenant=acme", b"", key="admin-token")
+        assert (await ask(two.worker.admin_port, api)).status == 200
+
+        assert len(entries(server)) == 2
+        assert state(await ask(two.port, request(body=COLD))) == "miss"
+        assert state(await ask(two.port, request(body=COLD, key="secret"))) == "hit"
+        vaults = one.worker.caches._vaults.values()
+        await until(lambda: not any(len(vault.memory) for vault in vaults))
+
+
+async def test_many_embeddings_are_kept_and_found_at_once(tmp_path, server):
+    asked = [f"text {i}" for i in range(250)]
+    body = {"model": "e", "input": asked}
+    data = [{"index": i, "embedding": [float(i)]} for i in range(250)]
+    made = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 999}}
+    async with (
+        Scripted([says(json_answer(made))]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, request("/v1/embeddings", body))
+        await stored(server, 250)
+        calls = server.ask("INFO", "commandstats").decode()
+        answer = await ask(two.port, request("/v1/embeddings", {**body, "input": asked[::-1]}))
+        more = server.ask("INFO", "commandstats").decode()
+
+        assert state(answer) == "hit"
+        assert [d["embedding"] for d in answer.json["data"]] == [[float(i)] for i in range(250)][
+            ::-1
+        ]
+        assert answer.json["usage"]["prompt_tokens"] == 999
+        assert count_of("evalsha", more) - count_of("evalsha", calls) == 1
+        assert len(up.requests) == 1
+
+
+def count_of(command, info):
+    line = next(li for li in info.splitlines() if li.startswith(f"cmdstat_{command}:"))
+    return int(line.partition("calls=")[2].partition(",")[0])
+
+
+async def test_an_erased_salt_never_comes_back(server):
+    """Not even from a replica that has not heard of it yet."""
+    async with contextlib.AsyncExitStack() as stack:
+        replicas = []
+        for _ in range(2):
+            store = open_store(parse_address(server.url), load_scripts(), random.Random(1).random)
+            shared = Shared(store, load_scripts())
+            store.start()
+            shared.start()
+            stack.push_async_callback(store.close)
+            stack.push_async_callback(shared.close)
+            await until(lambda shared=shared: shared.is_up)
+            replicas.append(shared)
+        one, two = replicas
+        for shared in replicas:
+            await shared.get("t.a", (b"n",), 0.0)
+        old = one.salt("t.a")
+        assert two.salt("t.a") == old
+        one.put("t.a", old, b"", ((b"n", b"sealed", 60_000),))
+        await until(lambda: server.ask("GET", "ss:{c.t.a}:e:n"))
+        await one.erase("t.a")
+        await two.get("t.a", (b"n",), 0.0)
+        two.put("t.a", old, b"", ((b"m", b"sealed", 60_000),))
+        await one.get("t.a", (b"n",), 0.0)
+
+        assert one.salt("t.a") == two.salt("t.a") != old
+        assert server.ask("GET", "ss:{c.t.a}:e:m") is None
+
+
+async def test_purging_a_route_reaches_every_replica(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, request(body=COLD))
+        await stored(server)
+        assert state(await ask(two.port, request(body=COLD))) == "hit"
+        api = request("/api/cache/purge?route=c", b"", key="admin-token")
+        assert (await ask(one.worker.admin_port, api)).status == 200
+        await until(lambda: two.worker.caches.shared.of("c") == 1)
+
+        assert state(await ask(two.port, request(body=COLD))) == "miss"
+
+
+async def test_a_new_key_still_reads_what_the_last_one_sealed(tmp_path, server):
+    rotated = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
+    async with Scripted([says(json_answer())]) as up:
+        async with cached(tmp_path, up.port, server.url) as running:
+            await ask(running.port, request(body=COLD))
+            await stored(server)
+        async with cached(tmp_path, up.port, server.url, settings=rotated) as running:
+            assert state(await ask(running.port, request(body=COLD))) == "hit"
+        async with cached(tmp_path, up.port, server.url, settings=f"encrypt: {OTHER}") as running:
+            assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+        assert len(up.requests) == 2
+
+
+async def test_a_first_answer_is_every_replicas(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    def asked():
+        return request(body=CHAT, headers=["Idempotency-Key: k"])
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as one,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        first = asyncio.create_task(ask(one.port, asked()))
+        await until(lambda: up.requests)
+        second = asyncio.create_task(ask(two.port, asked()))
+        await asyncio.sleep(0.5)
+        assert not second.done()
+        gate.set()
+        answers = [await first, await second]
+
+        assert len(up.requests) == 1
+        assert answers[0].body == answers[1].body
+        assert answers[1].headers["idempotent-replayed"] == "true"
+
+
+async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        first = asyncio.create_task(ask(one.port, request(body=COLD)))
+        await until(lambda: up.requests)
+        second = asyncio.create_task(ask(two.port, request(body=COLD)))
+        await asyncio.sleep(0.1)
+        gate.set()
+
+        assert [state(a) for a in await asyncio.gather(first, second)] == ["miss", "hit"]
+        assert len(up.requests) == 1
+
+
+async def test_they_do_not_wait_for_ever(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        if len(peer.upstream.requests) == 1:
+            await gate.wait()
+        await peer.send(json_answer())
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        first = asyncio.create_task(ask(one.port, request(body=COLD)))
+        await until(lambda: up.requests)
+        began = time.monotonic()
+        assert state(await ask(two.port, request(body=COLD))) == "miss"
+        assert 0.25 < time.monotonic() - began < 1.0
+        gate.set()
+        await first
+
+
+async def test_a_stale_answer_is_refreshed_by_one_replica(tmp_path, server):
+    settings = f"encrypt: {MASTER}, ttl: 700ms, stale: 1h"
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, settings=settings) as one,
+        cached(tmp_path, up.port, server.url, settings=settings) as two,
+    ):
+        await ask(one.port, request(body=COLD))
+        await stored(server)
+        await ask(two.port, request(body=COLD))
+        await asyncio.sleep(0.7)
+        answers = await asyncio.gather(
+            *(ask(port, request(body=COLD)) for port in (one.port, two.port) * 10)
+        )
+        assert {state(a) for a in answers} <= {"stale", "hit"}
+        await until(lambda: len(up.requests) == 2)
+        await until(lambda: not (one.worker.caches.flights or two.worker.caches.flights))
+        for port in (one.port, two.port):
+            assert state(await ask(port, request(body=COLD))) == "hit"
+        assert len(up.requests) == 2
+
+
+async def test_a_fill_that_failed_gives_its_lease_back(tmp_path, server):
+    async with (
+        Scripted([says(json_answer({}, status=500)), says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, request(body=COLD))
+        await until(lambda: not server.ask("KEYS", "ss:{c.*}:l:*"))
+        began = time.monotonic()
+        await ask(two.port, request(body=COLD))
+
+        assert time.monotonic() - began < 0.25
+
+
+async def test_two_hundred_at_once_make_one_call_over_the_store_too(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.stream()
+
+    async with Scripted([script]) as up, cached(tmp_path, up.port, server.url) as running:
+        bodies = [{**COLD, "stream": True}, COLD]
+        asked = [
+            asyncio.create_task(ask(running.port, request(body=bodies[i % 2]))) for i in range(200)
+        ]
+        await until(lambda: running.worker.room.in_flight == 200)
+        await until(lambda: up.requests)
+        await asyncio.sleep(0.1)
+        gate.set()
+        answers = await asyncio.gather(*asked)
+
+        assert {a.status for a in answers} == {200}
+        assert len(up.requests) == 1
+
+
+@pytest.mark.parametrize("trouble", ["freeze", "kill"])
+async def test_a_dead_store_costs_its_time_out_once(own_server, trouble):
+    store = open_store(parse_address(own_server.url), load_scripts(), random.Random(1).random)
+    shared = Shared(store, load_scripts())
+    vault = SealedVault(shared, RealClock(), (Master(b"k" * 32),), Memory(10**6), is_own_key=False)
+    store.start()
+    shared.start()
+    await until(lambda: shared.is_up)
+    keys = [vault.key("t.a", b"%d" % i) for i in range(100)]
+    await vault.far("t.a", (keys[0],), lease_s=1.0)
+    getattr(own_server, trouble)()
+    took = []
+    for key in keys:
+        began = time.perf_counter()
+        assert (await vault.far("t.a", (key,), lease_s=1.0)).data == (None,)
+        took.append(time.perf_counter() - began)
+        vault.keep("t.a", key, b"data", era=vault.era("t.a"), seconds=60.0)
+
+    assert took[0] < 0.075, took[:3]
+    assert sorted(took[1:])[-5] < 0.001, sorted(took[1:])[-5:]
+    assert vault.near("t.a", keys[0]) == b"data"
+    await shared.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("trouble", ["freeze", "kill"])
+async def test_requests_go_on_when_the_store_is_dead(tmp_path, own_server, trouble):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, own_server.url) as running,
+    ):
+        await ask(running.port, request(body=COLD))
+        getattr(own_server, trouble)()
+        for i in range(6):
+            body = {**COLD, "messages": [{"role": "user", "content": f"{i}"}]}
+            assert state(await ask(running.port, request(body=body))) == "miss"
+            assert state(await ask(running.port, request(body=body))) == "hit"
+
+        assert state(await ask(running.port, request(body=COLD))) == "hit"
+
+
+async def test_without_a_key_nothing_is_shared(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, settings="ttl: 1h") as running,
+    ):
+        for wanted in ("miss", "hit"):
+            assert state(await ask(running.port, request(body=COLD))) == wanted
+
+        assert entries(server) == []
+
+
+async def test_a_store_that_comes_late_is_used_from_then_on(tmp_path):
+    server = Server()
+    server.kill()
+    try:
+        async with (
+            Scripted([says(json_answer())]) as up,
+            cached(tmp_path, up.port, server.url, is_ready=False) as running,
+        ):
+            assert state(await ask(running.port, request(body=COLD))) == "miss"
+            assert state(await ask(running.port, request(body=COLD))) == "hit"
+            server.start()
+            await until(lambda: running.worker.caches.shared.is_up, 10)
+            other = {**COLD, "seed": 1}
+            assert state(await ask(running.port, request(body=other))) == "miss"
+            await stored(server)
+    finally:
+        server.stop()

@@ -1,0 +1,335 @@
+"""Many who wait for one answer."""
+
+import asyncio
+
+import pytest
+
+from proxy.core.errors import Overloaded, UpstreamReset
+from proxy.core.exchange import End, Head
+from proxy.core.fills import Fills, Work
+from proxy.core.flight import BACKLOG, Flight, Flights
+from tests.kit import FakeClock, exchange
+
+
+class Tasks:
+    """Work is begun at once, and time goes by in turns of the loop."""
+
+    bell = staticmethod(asyncio.Event)
+
+    def __init__(self):
+        self.begun = []
+
+    def begin(self, work):
+        task = asyncio.get_running_loop().create_task(work)
+        self.begun.append(task)
+        return task
+
+    async def pause(self, seconds):
+        await asyncio.sleep(0)
+
+
+def flight(limit=1000):
+    return Flight(exchange(), asyncio.Event, limit)
+
+
+class Client:
+    """Takes what it is given; when it is full, ``drain`` waits for ``gate``."""
+
+    def __init__(self, *, is_full=False):
+        self.got = []
+        self.is_full = is_full
+        self.gate = asyncio.Event()
+
+    def write(self, data):
+        self.got.append(data)
+        return not self.is_full
+
+    async def drain(self):
+        await self.gate.wait()
+        self.is_full = False
+
+
+async def turns(count=5):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def pumping(made, client, **more):
+    follower = made.follow(exchange(), leads=more.get("leads", False), see=more.get("see"))
+    await follower.ready()
+    return follower, asyncio.create_task(follower.pump(client.write, client.drain))
+
+
+async def test_early_and_late_see_the_same():
+    made, early, late = flight(), Client(), Client()
+    made.start(made.x, Head(200, []))
+    _, one = await pumping(made, early)
+    made.write(b"a")
+    await turns()
+    made.write(b"b")
+    _, two = await pumping(made, late)
+    await turns()
+    made.write(b"c")
+    made.finish()
+    await asyncio.gather(one, two)
+
+    assert early.got == late.got == [b"a", b"b", b"c"]
+
+
+async def test_who_is_behind_holds_up_nobody():
+    made, slow, fast = flight(), Client(is_full=True), Client()
+    made.start(made.x, Head(200, []))
+    _, one = await pumping(made, slow)
+    _, two = await pumping(made, fast)
+    await turns()
+    for piece in (b"a", b"b", b"c"):
+        assert made.write(piece)
+    made.finish()
+    await two
+    assert fast.got == [b"a", b"b", b"c"]
+    assert slow.got == [b"a"]
+    slow.gate.set()
+    await one
+
+    assert slow.got == [b"a", b"b", b"c"]
+
+
+async def test_a_client_that_is_gone_is_its_own_trouble():
+    made, fine = flight(), Client()
+
+    def write(data):
+        raise ConnectionResetError
+
+    made.start(made.x, Head(200, []))
+    gone = made.follow(exchange(), leads=True, see=None)
+    await gone.ready()
+    one = asyncio.create_task(gone.pump(write, fine.drain))
+    _, two = await pumping(made, fine)
+    await turns()
+    made.write(b"a")
+    made.finish()
+    await two
+
+    assert fine.got == [b"a"]
+    with pytest.raises(ConnectionResetError):
+        await one
+
+
+async def test_a_failure_comes_after_what_had_come():
+    made, client = flight(), Client()
+    made.start(made.x, Head(200, []))
+    _, one = await pumping(made, client)
+    made.write(b"a")
+    made.refuse(made.x, UpstreamReset("gone"))
+
+    with pytest.raises(UpstreamReset):
+        await one
+    assert client.got == [b"a"]
+    assert not made.may_join
+
+
+async def test_what_is_too_large_to_keep_waits_for_the_slowest():
+    made, client = flight(limit=10), Client(is_full=True)
+    made.start(made.x, Head(200, []))
+    _, one = await pumping(made, client)
+    await turns()
+    made.write(b"x" * BACKLOG)
+    assert not made.is_kept
+    assert not made.write(b"y" * (BACKLOG + 1))
+    waiting = asyncio.create_task(made.drain())
+    await turns()
+    assert not waiting.done()
+    client.gate.set()
+    await turns()
+    assert waiting.done()
+    assert not made.may_join
+    made.finish()
+    await one
+
+
+async def test_one_may_see_less_than_another():
+    made, less, all_of_it = flight(), Client(), Client()
+    made.start(made.x, Head(200, [], length=9))
+    follower, one = await pumping(made, less, see=lambda data: data.replace(b"secret", b""))
+    _, two = await pumping(made, all_of_it)
+    await turns()
+    made.write(b"a secret")
+    made.write(b"secret")
+    made.finish()
+    await asyncio.gather(one, two)
+
+    assert less.got == [b"a "]
+    assert follower.head.length is None
+    assert all_of_it.got == [b"a secret", b"secret"]
+
+
+async def test_only_the_leader_is_told_what_the_upstream_said_of_its_request():
+    made = flight()
+    headers = [(b"content-type", b"a/b"), (b"x-ratelimit-remaining", b"1"), (b"Retry-After", b"2")]
+    made.start(made.x, Head(200, headers))
+    leader = made.follow(exchange(), leads=True, see=None)
+    other = made.follow(exchange(), leads=False, see=None)
+    await leader.ready()
+    await other.ready()
+
+    assert leader.head.headers == headers
+    assert [name for name, _ in other.head.headers] == [b"content-type", b"Retry-After"]
+
+
+def fills(rest):
+    made = Fills(Flights(), Tasks(), FakeClock())
+    made.rest = rest
+    made.ends = []
+    made.told = lambda _, end: made.ends.append(end.kind)
+    return made
+
+
+def work(x=None, kept=None):
+    kept = [] if kept is None else kept
+
+    def keep(flight, end):
+        kept.append(end.kind)
+        return end.kind == "complete"
+
+    return Work(x or exchange(), b"name", keep, 1000)
+
+
+async def answered(x, leg):
+    leg.start(x, Head(200, []))
+    leg.write(b"hello")
+    leg.finish()
+    return End("complete")
+
+
+async def test_ten_who_join_make_one_exchange():
+    count = []
+
+    async def rest(x, leg):
+        count.append(x)
+        await asyncio.sleep(0)
+        return await answered(x, leg)
+
+    made, kept = fills(rest), []
+    followers = await asyncio.gather(*(made.join(work(kept=kept)) for _ in range(10)))
+    await asyncio.gather(*made.tasks.begun)
+
+    assert len(count) == 1
+    assert [f.leads for f in followers].count(True) == 1
+    assert kept == ["complete"]
+    assert len(made.flights) == 0
+    assert made.ends == []
+
+
+async def test_a_refusal_reaches_only_the_one_who_was_refused():
+    refused = []
+
+    async def rest(x, leg):
+        await asyncio.sleep(0)
+        if not refused:
+            refused.append(x)
+            leg.refuse(x, Overloaded("not you"))
+            return End("refused")
+        return await answered(x, leg)
+
+    made = fills(rest)
+    results = await asyncio.gather(*(made.join(work()) for _ in range(5)), return_exceptions=True)
+    await asyncio.gather(*made.tasks.begun)
+
+    assert [type(r) for r in results].count(Overloaded) == 1
+    assert isinstance(results[0], Overloaded)
+    assert len(made.tasks.begun) == 2
+
+
+async def test_when_the_last_leaves_it_is_ended_and_told_of():
+    async def rest(x, leg):
+        leg.start(x, Head(200, []))
+        await asyncio.Event().wait()
+
+    made, kept = fills(rest), []
+    follower = await made.join(work(kept=kept))
+    follower.close()
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert kept == ["client_gone"]
+    assert made.ends == ["client_gone"]
+    assert len(made.flights) == 0
+
+
+async def test_an_exchange_whose_client_left_is_told_of_when_it_ends():
+    gate = asyncio.Event()
+
+    async def rest(x, leg):
+        leg.start(x, Head(200, []))
+        await gate.wait()
+        leg.finish()
+        return End("complete")
+
+    made = fills(rest)
+    leader = await made.join(work())
+    other = await made.join(work())
+    leader.close()
+    gate.set()
+    await asyncio.gather(*made.tasks.begun)
+    other.close()
+
+    assert made.ends == ["complete"]
+
+
+async def test_a_refresh_that_failed_is_not_tried_again_at_once():
+    tried = []
+
+    async def rest(x, leg):
+        tried.append(x)
+        leg.refuse(x, UpstreamReset("gone"))
+        return End("upstream_broke")
+
+    clock = FakeClock()
+    made = Fills(Flights(), Tasks(), clock)
+    made.rest, made.told = rest, lambda *_: None
+    for _ in range(3):
+        made.refresh(work())
+        await asyncio.gather(*made.tasks.begun)
+    assert len(tried) == 1
+    clock.advance(6)
+    made.refresh(work())
+    await asyncio.gather(*made.tasks.begun)
+
+    assert len(tried) == 2
+    assert tried[0].notes == {"cache": "refresh"}
+
+
+async def test_who_comes_while_one_is_given_up_starts_another():
+    begun = []
+
+    async def rest(x, leg):
+        begun.append(x)
+        if len(begun) == 1:
+            await asyncio.Event().wait()
+        return await answered(x, leg)
+
+    made = fills(rest)
+    first = asyncio.create_task(made.join(work()))
+    await turns()
+    first.cancel()
+    await asyncio.sleep(0)
+    follower = await asyncio.wait_for(made.join(work()), 1)
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert len(begun) == 2
+    assert follower.head.status == 200
+
+
+async def test_a_fill_that_is_cancelled_leaves_nobody_waiting():
+    async def rest(x, leg):
+        leg.start(x, Head(200, []))
+        await asyncio.Event().wait()
+
+    made = fills(rest)
+    follower = await made.join(work())
+    client = Client()
+    pump = asyncio.create_task(follower.pump(client.write, client.drain))
+    await turns()
+    made.tasks.begun[0].cancel()
+
+    with pytest.raises(Overloaded):
+        await asyncio.wait_for(pump, 1)

@@ -1,0 +1,117 @@
+"""Embeddings are cached by input: of a batch only what is missing is asked for."""
+
+import asyncio
+
+import openai
+import orjson
+
+from tests.program import KEY, ask, program, request
+from tests.scripted import Scripted, json_answer, says
+
+ROUTES = "  - {name: e, match: {path: /v1/embeddings}, targets: [{upstream: main}], cache: kept}"
+PATH = "/v1/embeddings"
+
+
+def vector(text):
+    return [len(text) / 8, ord(str(text)[0]) / 256]
+
+
+async def embed(peer):
+    """Answers what was asked, in disorder."""
+    asked = orjson.loads(peer.upstream.requests[-1].body)["input"]
+    inputs = asked if isinstance(asked, list) else [asked]
+    data = [
+        {"object": "embedding", "index": i, "embedding": vector(text)}
+        for i, text in enumerate(inputs)
+    ]
+    usage = {"prompt_tokens": sum(map(len, inputs)), "total_tokens": sum(map(len, inputs))}
+    await peer.send(
+        json_answer({"object": "list", "data": data[::-1], "model": "e-1", "usage": usage})
+    )
+
+
+def cached(tmp_path, port, settings="ttl: 1h"):
+    return program(tmp_path, port, routes=ROUTES, more=f"cache: {{kept: {{{settings}}}}}")
+
+
+def body(*inputs, **more):
+    return {"model": "e", "input": list(inputs), **more}
+
+
+async def test_of_a_batch_only_the_rest_is_asked_for(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        answer = await ask(running.port, request(PATH, body("bbb", "c", "aa", "dddd", "c")))
+
+        assert [r.json["input"] for r in up.requests] == [["aa", "bbb"], ["c", "dddd"]]
+        assert answer.headers["x-sidestream-cache"] == "partial"
+        assert [d["index"] for d in answer.json["data"]] == [0, 1, 2, 3, 4]
+        wanted = [vector(t) for t in ("bbb", "c", "aa", "dddd", "c")]
+        assert [d["embedding"] for d in answer.json["data"]] == wanted
+        assert answer.json["usage"]["prompt_tokens"] == 3 + 1 + 2 + 4 + 1
+        assert answer.json["model"] == "e-1"
+
+
+async def test_a_batch_that_is_known_costs_nothing(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        single = await ask(running.port, request(PATH, {"model": "e", "input": "bbb"}))
+        both = await ask(running.port, request(PATH, body("bbb", "aa", user="somebody")))
+
+        assert len(up.requests) == 1
+        assert {a.headers["x-sidestream-cache"] for a in (single, both)} == {"hit"}
+        assert single.json["data"][0]["embedding"] == vector("bbb")
+        assert "age" in both.headers
+
+
+async def test_other_dimensions_and_formats_are_other_embeddings(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        for more in ({}, {"dimensions": 2}, {"encoding_format": "base64"}, {"dimensions": 3}):
+            answer = await ask(running.port, request(PATH, body("aa", **more)))
+            assert answer.headers["x-sidestream-cache"] == "miss"
+
+        assert len(up.requests) == 4
+
+
+async def test_an_answer_that_does_not_fit_the_question_is_not_kept(tmp_path):
+    odd = {"object": "list", "data": [{"index": 0, "embedding": [1.0]}], "model": "e"}
+    async with Scripted([says(json_answer(odd))]) as up, cached(tmp_path, up.port) as running:
+        for _ in range(2):
+            assert (await ask(running.port, request(PATH, body("a", "b")))).json == odd
+
+        assert len(up.requests) == 2
+
+
+async def test_stale_embeddings_serve_and_are_asked_for_again_once(tmp_path):
+    async with (
+        Scripted([embed]) as up,
+        cached(tmp_path, up.port, "ttl: 400ms, stale: 1h") as running,
+    ):
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        await asyncio.sleep(0.4)
+        answer = await ask(running.port, request(PATH, body("bbb")))
+        assert answer.headers["x-sidestream-cache"] == "stale"
+        while len(up.requests) < 2 or running.worker.caches.flights:
+            await asyncio.sleep(0.005)
+
+        assert (await ask(running.port, request(PATH, body("bbb")))).headers[
+            "x-sidestream-cache"
+        ] == "hit"
+        assert [r.json["input"] for r in up.requests] == [["aa", "bbb"], ["bbb"]]
+
+
+async def test_the_client_gets_the_same_vectors(tmp_path):
+    async with (
+        Scripted([embed]) as up,
+        cached(tmp_path, up.port) as running,
+        openai.AsyncOpenAI(base_url=running.url, api_key=KEY, max_retries=0) as client,
+    ):
+        made = [
+            await client.embeddings.create(model="e", input=["x", "yy"], encoding_format="float")
+            for _ in range(2)
+        ]
+
+        assert [d.embedding for d in sorted(made[0].data, key=lambda d: d.index)] == [
+            d.embedding for d in made[1].data
+        ]
+        assert len(up.requests) == 1
