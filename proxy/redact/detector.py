@@ -17,7 +17,8 @@ class Detector:
     among those of its kind.  ``pattern`` finds candidates; where ``value`` is
     given, the candidate is words of context and then ``value``, and only the
     latter is meant.  ``judge`` has the last word; without one every candidate
-    counts.  ``rank`` decides between candidates that begin at the same place:
+    counts.  With ``decode`` a candidate is a code, and it counts if something is
+    found in what it stands for.  ``rank`` decides between candidates that begin at the same place:
     the higher, then the longer.
     """
 
@@ -26,12 +27,13 @@ class Detector:
     pattern: str
     value: str = ""
     judge: Judge | None = None
+    decode: Callable[[bytes], str | None] | None = None
     rank: int = 1
 
     @property
     def whole(self) -> str:
         """The pattern with its context."""
-        return f"{self.pattern}{self.value}" if self.value else self.pattern
+        return f"{self.pattern}(?:{self.value})" if self.value else self.pattern
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Final
 
 from proxy.redact.detector import Detector, Finding
 from proxy.redact.patterns import Program, closure
+from proxy.redact.scan import scan
 
 MAX_TRIED: Final = 20_000
 """Candidates of one text that are tried; text that has more is refused."""
@@ -33,12 +34,15 @@ class TooMany(ValueError):
 class _Ready:
     """A detector with its programs."""
 
-    __slots__ = ("detector", "end_at", "judge", "value")
+    __slots__ = ("_inner", "detector", "end_at", "judge", "value")
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, inner: Engine | None) -> None:
+        self._inner = inner
         self.detector = detector
         self.end_at = Program(detector.whole).end_at
-        self.value = Program(rf"(?:{detector.value})\z") if detector.value else None
+        self.value = None
+        if detector.value:
+            self.value = Program(f"{detector.pattern}({detector.value})").group_at
         self.judge = detector.judge
 
     def at(self, text: bytes, start: int) -> Finding | None:
@@ -48,20 +52,30 @@ class _Ready:
             return None
         d = self.detector
         if self.value is not None:
-            part = text[start:end]
-            offset, _ = self.value.find(part, 0, len(part))
-            start += max(offset, 0)
+            start, end = self.value(text, start)
+        if d.decode is not None:
+            return self._within(text, start, end)
         if self.judge is not None:
             end = start + self.judge(text[start:end])
         return Finding(start, end, d.kind, d.form) if end > start else None
 
+    def _within(self, text: bytes, start: int, end: int) -> Finding | None:
+        d = self.detector
+        assert d.decode is not None
+        plain = d.decode(text[start:end])
+        if plain is None or self._inner is None:
+            return None
+        found, _ = scan(self._inner, plain, 0, is_final=True)
+        if not found:
+            return None
+        return Finding(start, end, found[0].kind, f"{found[0].form}, {d.form}")
+
 
 class Engine:
-    """Some detectors, made one."""
+    """Some detectors, made one.  ``inner`` looks into what is encoded."""
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
-        self._ready = [_Ready(d) for d in detectors]
-        self._rank = {(d.kind, d.form): d.rank for d in detectors}
+    def __init__(self, detectors: Sequence[Detector], inner: Engine | None = None) -> None:
+        self._ready = [_Ready(d, inner) for d in detectors]
         sources = [d.whole for d in detectors]
         self._gate = Program("|".join(sources), max_mem=64 << 20) if sources else None
         begun = [closure(source) for source in sources]

@@ -72,6 +72,12 @@ class Program:
         end: int = self._match(ANCHORED, text, start, len(text))[0][1]
         return end
 
+    def group_at(self, text: bytes, start: int) -> tuple[int, int]:
+        """Span of the first group of the match that begins at ``start``."""
+        spans = self._match(ANCHORED, text, start, len(text))
+        found: tuple[int, int] = spans[1]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class _Node:

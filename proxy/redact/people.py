@@ -51,7 +51,7 @@ _CALL: Final = (
     r"|\btext|\bring|\bhandy|\btelefono?|\bteléfono|\btéléphone|\btél|\bcellulare|\bportable"
     r"|\brufnummer|\bmóvil|\btelefoonnummer|\bcontact|\breach|\bphone ?number|\btelefonnummer)"
 )
-_NUMBER_IS: Final = r"(?:[ ._:#(-]{0,3}(?i:is|at|on|me|us|him|her|them|no|nr|number|nummer|num|unter|au|al|el)?){0,3}[ .:#]{0,3}"
+_NUMBER_IS: Final = r"(?:[ ._:#-]{0,3}(?i:is|at|on|me|us|him|her|them|no|nr|number|nummer|num|unter|au|al|el)?){0,3}[ .:#]{0,3}"
 _UPPER: Final = r"A-ZÀ-ÖØ-Þ\x{100}-\x{17F}Α-ΩА-Я"
 _ANY: Final = r"A-Za-zÀ-ÖØ-öø-\x{24F}Α-ώА-я"
 """Letters of Europe: RE2's own classes of letters are programs of thousands of steps."""
@@ -82,7 +82,7 @@ DETECTORS: Final = (
     Detector(
         kind="phone", form="in context", judge=_in_context, rank=2,
         pattern=_CALL + _NUMBER_IS,
-        value=rf"(?:\+|\(\+?)?\d(?:[ ./()-]{{0,2}}\d){{5,17}}\b{_EXTENSION}",
+        value=rf"\(?\+?\d(?:[ ./()-]{{0,2}}\d){{5,17}}\b{_EXTENSION}",
     ),
     Detector(kind="birth_date", form="in context", rank=3,
              pattern=rf"{_BORN}[^\w\n]{{0,5}}(?:(?i:is|was|on|am|le|el|il|ist|est|es)[ :]{{1,2}})?",

@@ -133,7 +133,7 @@ DETECTORS: Final = (
         kind="secrets", form="connection string", rank=9,
         pattern=r"\b(?:postgres(?:ql)?(?:\+\w+)?|mysql(?:\+\w+)?|mariadb|mongodb(?:\+srv)?|rediss?|amqps?"
         r"|mssql(?:\+\w+)?|sqlserver|oracle|clickhouse|cassandra|couchbases?|nats|smtps?|s?ftp|ldaps?)"
-        r"""://[^\s:/@"'<>\\]*:[^\s@"'<>\\]+@[^\s"'<>\\]+""",
+        r"""://[^\s:/@"'<>\\]*:[^\s@"'<>\\]+@[^\s"'<>\\]*[^\s"'<>\\.,;:)]""",
     ),
     Detector(
         kind="secrets", form="connection settings", rank=9,

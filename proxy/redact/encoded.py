@@ -1,0 +1,76 @@
+"""Text inside text: base64, percent signs, escapes.
+
+What is found inside is redacted with all of the code around it, because half
+a code cannot be put back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from proxy.redact.detector import Detector
+
+_ESCAPE: Final = re.compile(
+    rb"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|&#x([0-9A-Fa-f]{1,6});|&#(\d{1,7});"
+)
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+MIN_BASE64: Final = 8
+
+
+def from_base64(text: bytes) -> str | None:
+    """What base64 of either alphabet says, if that is text."""
+    code = text.rstrip(b"=")
+    if len(code) < MIN_BASE64 or len(code) % 4 == 1:
+        return None
+    try:
+        made = base64.b64decode(code.translate(_STANDARD) + b"=" * (-len(code) % 4), validate=True)
+    except binascii.Error:
+        return None
+    return _text(made)
+
+
+def from_percent(text: bytes) -> str | None:
+    """What percent signs stand for."""
+    return _text(unquote_to_bytes(text))
+
+
+def from_escapes(text: bytes) -> str | None:
+    """What ``\\u0041``, ``\\x41`` and ``&#65;`` stand for."""
+
+    def char(match: re.Match[bytes]) -> bytes:
+        hexadecimal = match[1] or match[2] or match[3]
+        code = int(hexadecimal, 16) if hexadecimal else int(match[4])
+        return chr(code).encode("utf-8", "replace") if code < 0x110000 else b"?"
+
+    return _text(_ESCAPE.sub(char, text))
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.replace("\n", " ").replace("\t", " ").replace("\r", " ").isprintable() else None
+
+
+_UNIT: Final = r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{1,7};)"
+_HEX2: Final = "%[0-9A-Fa-f]{2}"
+
+DETECTORS: Final = (
+    Detector(
+        kind="", form="base64", rank=2, decode=from_base64,
+        pattern=r"\b[A-Za-z0-9]*(?:[a-z][A-Z0-9]|[0-9A-Z][a-z]|[0-9][A-Z])[A-Za-z0-9+/_-]{6,}={0,2}",
+    ),
+    Detector(
+        kind="", form="percent", rank=2, decode=from_percent,
+        pattern=rf"(?:\b[A-Za-z0-9._~+-]+)?(?:{_HEX2})(?:[A-Za-z0-9._~+-]|{_HEX2})*",
+    ),
+    Detector(
+        kind="", form="escapes", rank=2, decode=from_escapes,
+        pattern=rf"(?:\b[A-Za-z0-9._~+-]+)?{_UNIT}(?:[A-Za-z0-9.@_~+-]|{_UNIT})*",
+    ),
+)  # fmt: skip

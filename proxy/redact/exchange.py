@@ -1,0 +1,140 @@
+"""What redaction does and remembers in the course of one exchange."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.core.errors import ContentFiltered, RedactionFailed
+from proxy.redact.detector import Finding
+from proxy.redact.engine import TooMany
+from proxy.redact.restore import Restorer, restored
+from proxy.redact.ruleset import Action, Ruleset, masked
+from proxy.redact.scan import scan
+from proxy.redact.vault import TenantKey, Vault, VaultFull
+from proxy.redact.views import context
+
+SECRETS: Final = "secrets"
+
+
+class Redaction:
+    """Redacts the texts of a request and restores those of its answer.
+
+    ``counts`` says how often what was done with which kind.
+    """
+
+    __slots__ = ("counts", "rules", "vault")
+
+    def __init__(self, rules: Ruleset, key: TenantKey) -> None:
+        self.rules = rules
+        self.vault = Vault(key)
+        self.counts: dict[tuple[str, Action], int] = {}
+
+    def request_text(self, text: str) -> str:
+        """What is sent instead of ``text``.  Raises ``ContentFiltered``."""
+        try:
+            found, _ = scan(self.rules.source, text, 0, is_final=True)
+            if not found:
+                return text
+            return self.applied(text, 0, len(text), found, is_answer=False)
+        except (TooMany, VaultFull) as exc:
+            if not self.rules.is_closed:
+                return text
+            raise RedactionFailed(
+                "the request holds more that looks personal than can be redacted"
+            ) from exc
+
+    def answer_text(self, text: str, *, is_json: bool) -> str:
+        """A whole text of an answer, scanned and restored."""
+        channel = Channel(self, is_json=is_json)
+        return channel.feed(text, is_final=True)
+
+    def applied(
+        self, text: str, start: int, end: int, found: list[Finding], *, is_answer: bool
+    ) -> str:
+        """``text[start:end]`` with something else in the place of findings."""
+        parts: list[str] = []
+        for one in found:
+            parts.append(text[start : one.start])
+            parts.append(self._instead(one, text[one.start : one.end], is_answer=is_answer))
+            start = one.end
+        parts.append(text[start:end])
+        return "".join(parts)
+
+    def _instead(self, one: Finding, original: str, *, is_answer: bool) -> str:
+        rules = self.rules
+        action = rules.answer_action if is_answer else rules.action_for(one.kind)
+        key = (one.kind, action)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        if action == "block":
+            where = "answer" if is_answer else "request"
+            raise ContentFiltered(
+                f"the {where} was stopped by redaction {rules.name!r}: it holds {one.kind}"
+                f" ({one.form})"
+            )
+        if action == "pseudonymise":
+            if is_answer or one.kind == SECRETS or not rules.restore:
+                return self.vault.irreversible(one.kind, original)
+            return self.vault.pseudonym(one.kind, original)
+        if action == "mask":
+            return masked(original)
+        if action == "hash":
+            return self.vault.hashed(one.kind, original)
+        return "" if action == "remove" else original
+
+
+class Channel:
+    """One run of text of an answer that comes in pieces: scan, then restore."""
+
+    __slots__ = ("_buffer", "_redaction", "_restorer", "_scans", "_start")
+
+    def __init__(self, redaction: Redaction, *, is_json: bool) -> None:
+        self._redaction = redaction
+        self._scans = redaction.rules.answers
+        self._restorer = None
+        if redaction.vault.originals:
+            self._restorer = Restorer(redaction.vault, is_json=is_json)
+        self._buffer = ""
+        self._start = 0  # of what has not been sent; before it stands what is seen of it
+
+    def feed(self, text: str, *, is_final: bool = False) -> str:
+        """What may go on now; everything with ``is_final``."""
+        if self._scans is not None:
+            text = self._scanned(text, is_final=is_final)
+        restorer = self._restorer
+        if restorer is None:
+            return text
+        text = restorer.feed(text)
+        return text + restorer.flush() if is_final else text
+
+    def flush(self) -> str:
+        """What was held back."""
+        return self.feed("", is_final=True)
+
+    @property
+    def held(self) -> int:
+        """Characters held back."""
+        held = len(self._buffer) - self._start
+        return held + self._restorer.held if self._restorer is not None else held
+
+    def _scanned(self, text: str, *, is_final: bool) -> str:
+        assert self._scans is not None
+        buffer, start = self._buffer + text, self._start
+        try:
+            found, until = scan(self._scans, buffer, start, is_final=is_final)
+        except TooMany as exc:
+            if self._redaction.rules.is_closed:
+                raise RedactionFailed(
+                    "the answer holds more that looks personal than can be looked at"
+                ) from exc
+            found, until = [], len(buffer)
+        if found:
+            out = self._redaction.applied(buffer, start, until, found, is_answer=True)
+        else:
+            out = buffer[start:until]
+        seen = context(buffer, until)
+        self._buffer = buffer[seen:]
+        self._start = until - seen
+        return out
+
+
+__all__ = ["Channel", "Redaction", "restored"]
