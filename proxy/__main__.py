@@ -19,6 +19,7 @@ import uvloop
 
 from proxy import __version__
 from proxy.app import has_price
+from proxy.compile import redactions_of
 from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -116,6 +117,7 @@ def _serve(options: argparse.Namespace, given: list[str]) -> int:
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
     loaded = load(options.config, environment, has_price())
+    redactions_of(loaded.settings)  # says what is wrong; made anew, they come from a cache
     missing = unavailable(loaded.settings)
     if missing and not options.allow_unavailable:
         raise ConfigError(missing)
@@ -167,6 +169,7 @@ def _supervise(loaded: Loaded, given: list[str]) -> int:
 
 def _check(options: argparse.Namespace, given: list[str]) -> int:
     loaded = load(options.config, os.environ, has_price())
+    redactions_of(loaded.settings)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
     missing = unavailable(loaded.settings)

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.compile import callers_of, catalog_of, prices_of, route_table, scopes_of, specs_of
+from proxy.compile import (
+    callers_of,
+    catalog_of,
+    prices_of,
+    redactions_of,
+    route_table,
+    scopes_of,
+    specs_of,
+)
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.pipeline import Pipeline
@@ -29,7 +38,10 @@ from proxy.policies.authenticate import AuthenticatePolicy
 from proxy.policies.catalog import CatalogPolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
+from proxy.policies.redact import RedactPolicy
 from proxy.policies.route import RoutePolicy
+from proxy.redact.ruleset import Ruleset
+from proxy.redact.vault import TenantKey
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
@@ -67,6 +79,7 @@ class App:
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._fleet = Fleet(loop, clock.now)
+        self._master = secrets.token_bytes(32)  # of pseudonyms, where none is configured
         self._shipped = load_prices(PRICES.read_bytes())
 
     def generation(self, settings: Settings) -> Generation:
@@ -89,9 +102,31 @@ class App:
             ParsePolicy(settings.process.max_body),
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
+            # Before anything is kept or counted: what is beyond it has no originals.
+            RedactPolicy(
+                *self._redactions(settings), self._metrics.redacted, settings.process.max_body
+            ),
         )
         pipeline = Pipeline(stages, forward, Framer)
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
+
+    def _redactions(
+        self, settings: Settings
+    ) -> tuple[dict[str, Ruleset], dict[str, Ruleset], Callable[[Ruleset, str], TenantKey]]:
+        """Rulesets of tenants, of routes, and the keys of their pseudonyms."""
+        made = redactions_of(settings)
+        keys: dict[tuple[bytes, str], TenantKey] = {}
+
+        def key_for(rules: Ruleset, tenant: str) -> TenantKey:
+            master = rules.key or self._master
+            key = keys.get((master, tenant))
+            if key is None:
+                key = keys[master, tenant] = TenantKey(master, tenant)
+            return key
+
+        tenants = {n: made[t.redaction] for n, t in settings.tenants.items() if t.redaction}
+        routes = {r.name: made[r.redaction] for r in settings.routes if r.redaction}
+        return tenants, routes, key_for
 
     def _price(self, settings: Settings) -> Callable[[Exchange], None]:
         prices = PriceTable(self._shipped, prices_of(settings))

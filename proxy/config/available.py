@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
-ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards", "redaction")
+ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "cache", "guards")
 UPSTREAM = ("breaker", "pace", "health", "concurrency", "resume")
-TENANT = ("limits", "redaction", "tools", "priority", "weight")
+TENANT = ("limits", "tools", "priority", "weight")
 
 
 def unavailable(settings: Settings) -> list[Problem]:

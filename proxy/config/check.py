@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import get_args
 
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
+from proxy.config.schema.content import Detector
 
 Found = Iterator[Problem]
 
@@ -19,7 +21,17 @@ def check(
     """Problems, and notes on what is odd but allowed."""
     problems = [
         problem
-        for rule in (_names, _route_names, _targets, _keys, _anonymous, _store, _regions, _caches)
+        for rule in (
+            _names,
+            _route_names,
+            _targets,
+            _keys,
+            _anonymous,
+            _store,
+            _regions,
+            _caches,
+            _redactions,
+        )
         for problem in rule(settings)
     ]
     problems += _prices(settings, has_price)
@@ -186,6 +198,19 @@ def _caches(s: Settings) -> Found:
             yield _at(
                 route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
             )
+
+
+def _redactions(s: Settings) -> Found:
+    """Actions are for what is looked for, and no two kinds share a name."""
+    for redaction in s.redaction.values():
+        kinds: list[str] = list(redaction.detect)
+        for rule in redaction.rules:
+            if rule.name in kinds or rule.name in get_args(Detector):
+                yield _at(rule, ".name", f"something else is called {rule.name!r} already")
+            kinds.append(rule.name)
+        for kind in redaction.actions:
+            if kind not in kinds:
+                yield _unknown(redaction, f".actions.{kind}", kind, kinds, "kind looked for")
 
 
 def _prices(s: Settings, has_price: Callable[[str], bool]) -> Found:

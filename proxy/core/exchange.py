@@ -96,6 +96,7 @@ class Exchange:
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
+    redaction: Any = _later(None)  # redact; what was redacted and how to put it back
     plan: Plan | None = _later(None)  # route
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward

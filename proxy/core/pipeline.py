@@ -155,7 +155,13 @@ class Pipeline:
             elif reply.head.is_stream:
                 client.start(x, reply.head)
                 chain = _Chain(halves, client)
-                await reply.pump(chain.through(self._framer()), client.drain)
+                try:
+                    await reply.pump(chain.through(self._framer()), client.drain)
+                except ProxyError as exc:
+                    # What halves hold is still the upstream's; an error event follows it.
+                    if exc.fault == "upstream":
+                        chain.flush()
+                    raise
                 chain.flush()
             else:
                 await self._whole(x, reply, halves, client)
@@ -223,6 +229,7 @@ class _Chain:
         self._client = client
         self._sink = sink
         self._is_clear = True
+        self._batch: list[bytes] | None = None
         self._flushes: list[tuple[StreamHalf, Send]] = []
         send: Send = self._out
         for half in reversed(halves):
@@ -231,18 +238,28 @@ class _Chain:
         self.send = send
 
     def _out(self, frame: Frame) -> None:
-        if self._client is not None:
+        if self._batch is not None:
+            self._batch.append(frame.raw)
+        elif self._client is not None:
             self._is_clear = self._client.write(frame.raw)
         elif self._sink is not None:
             self._sink(frame.raw)
 
     def through(self, framer: Framer) -> Write:
         """A ``Write`` that frames what it is given and sends it down the chain."""
-        send = self.send
+        send, client = self.send, self._client
+        assert client is not None
 
         def write(data: bytes) -> bool:
-            for frame in framer.feed(data):
-                send(frame)
+            # One write for all events of one read, as without halves.
+            batch = self._batch = []
+            try:
+                for frame in framer.feed(data):
+                    send(frame)
+            finally:
+                self._batch = None
+                if batch:
+                    self._is_clear = client.write(b"".join(batch))
             return self._is_clear
 
         return write

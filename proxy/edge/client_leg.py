@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from proxy.core.errors import ProxyError
+from proxy.core.errors import ContentFiltered, ProxyError
 from proxy.core.exchange import Exchange, Head
 from proxy.core.ports import Clock
 from proxy.edge.intake import Client, Incoming
@@ -190,7 +190,10 @@ class Leg:
         elif self._is_chunked and x.stream:
             # Whole events only were sent, so one more can follow; a part of
             # an event too large to hold is closed off first.
-            event = stream_error(error, x.endpoint.dialect, x.sequence)
+            sequence = x.sequence
+            if isinstance(error, ContentFiltered) and error.sequence is not None:
+                sequence = error.sequence
+            event = stream_error(error, x.endpoint.dialect, sequence)
             self.is_closing = True
             self.write(b"\n\n" + event if x.is_torn else event)
             self.finish()

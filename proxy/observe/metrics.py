@@ -95,6 +95,7 @@ class Metrics:
         self._ends: dict[str, int] = {}
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
+        self._redactions: dict[tuple[str, str], int] = {}
         self._counters: dict[tuple[str, str], int] = {}
 
     def watch(self, gauges: Gauges) -> None:
@@ -104,6 +105,11 @@ class Metrics:
     def add(self, name: str, text: str, amount: int = 1) -> None:
         """Count something that has no labels, such as reloads."""
         self._counters[name, text] = self._counters.get((name, text), 0) + amount
+
+    def redacted(self, kind: str, action: str, amount: int) -> None:
+        """Add findings of redaction; kinds are names of the configuration."""
+        key = (kind, action)
+        self._redactions[key] = self._redactions.get(key, 0) + amount
 
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
@@ -159,6 +165,12 @@ class Metrics:
         for kind, number in self._ends.items():
             ends.add_metric((kind,), number)
         yield ends
+        redactions = CounterMetricFamily(
+            "sidestream_redactions", "Findings of redaction", labels=("kind", "action")
+        )
+        for (kind, action), number in self._redactions.items():
+            redactions.add_metric((kind, action), number)
+        yield redactions
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
         yield from self._watched()

@@ -54,7 +54,11 @@ def _text(data: bytes) -> str | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    return text if text.replace("\n", " ").replace("\t", " ").replace("\r", " ").isprintable() else None
+    return (
+        text
+        if text.replace("\n", " ").replace("\t", " ").replace("\r", " ").isprintable()
+        else None
+    )
 
 
 _UNIT: Final = r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{1,7};)"

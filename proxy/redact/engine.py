@@ -84,10 +84,14 @@ class Engine:
             self._begun = Program("|".join(begun), max_mem=64 << 20, is_longest=True)
         self._by_first = _by_first(self._ready, begun)
         self._outside = [bool(row) for row in self._by_first]
-        self._inside = [
-            self._outside[b] and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1) == 2)
-            for b in range(256)
-        ] if self._begun else []
+        self._inside = (
+            [
+                self._outside[b] and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1) == 2)
+                for b in range(256)
+            ]
+            if self._begun
+            else []
+        )
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost finding that begins in ``text[start:limit]``.

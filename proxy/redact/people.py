@@ -66,7 +66,9 @@ _BORN: Final = (
     r"|geburtsdatum|geb|née? le|date de naissance|fecha de nacimiento|nacid[oa] el"
     r"|data di nascita|nat[oa] il|geboortedatum))"
 )
-_NUMBER_WORD: Final = r"(?:[ ._'’-]{0,2}(?i:no|nr|number|num|n°|nummer|nº|numéro|número|id|card|#))?"
+_NUMBER_WORD: Final = (
+    r"(?:[ ._'’-]{0,2}(?i:no|nr|number|num|n°|nummer|nº|numéro|número|id|card|#))?"
+)
 _IS: Final = r"[ .:#=\"]{0,4}(?:(?i:is|ist|est|es|was|lautet)[ :]{1,2})?"
 _NAME: Final = rf"[{_UPPER}][{_ANY}'’]*(?:-[{_UPPER}][{_ANY}'’]*)*"
 

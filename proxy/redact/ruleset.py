@@ -43,7 +43,9 @@ class OwnPattern:
                 f"the pattern is too large ({size} instructions, at most {MAX_PROGRAM})"
             )
         if program.find(b"", 0, 0) == (0, 0):
-            raise UnusablePattern("the pattern matches nothing at all, so it would match everywhere")
+            raise UnusablePattern(
+                "the pattern matches nothing at all, so it would match everywhere"
+            )
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost match that is not empty."""
@@ -138,7 +140,10 @@ class Own:
 
     def failures(self, source: Source) -> Iterable[tuple[str, int]]:
         """Which of its tests fail: the list and the number in it."""
-        for name, texts, is_wanted in (("match", self.match, True), ("no_match", self.no_match, False)):
+        for name, texts, is_wanted in (
+            ("match", self.match, True),
+            ("no_match", self.no_match, False),
+        ):
             for i, text in enumerate(texts):
                 found, _ = scan(source, text, 0, is_final=True)
                 if bool(found) is not is_wanted:
@@ -150,7 +155,7 @@ class Ruleset:
     """What to look for in requests and answers, and what to do with it.
 
     ``source`` is for requests; ``answers`` for answers, ``None`` where they are
-    not looked at.
+    not looked at.  ``key`` is that of its pseudonyms, if it has one of its own.
     """
 
     name: str
@@ -161,6 +166,8 @@ class Ruleset:
     answers: Source | None = None
     answer_action: Action = "mask"
     is_closed: bool = True
+    allows_tokens: bool = False
+    key: bytes = field(default=b"", repr=False)
 
     def action_for(self, kind: str) -> Action:
         """What is done with one kind in requests."""

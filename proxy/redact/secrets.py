@@ -96,9 +96,7 @@ PROVIDERS: Final = (
 
 def entropy(text: bytes) -> float:
     """Bits a byte, by how often each byte stands in ``text``."""
-    return -sum(
-        (n := text.count(bytes((b,))) / len(text)) * log2(n) for b in set(text)
-    )
+    return -sum((n := text.count(bytes((b,))) / len(text)) * log2(n) for b in set(text))
 
 
 def _random(text: bytes) -> int:

@@ -61,9 +61,7 @@ class TenantKey:
 
     def digest(self, kind: str, value: str) -> bytes:
         """A MAC, 32 bytes."""
-        return hmac.digest(
-            self._key, f"{kind}\0{value}".encode("utf-8", "surrogatepass"), "sha256"
-        )
+        return hmac.digest(self._key, f"{kind}\0{value}".encode("utf-8", "surrogatepass"), "sha256")
 
 
 class Vault:

@@ -20,6 +20,13 @@ Detector = Literal[
 Action = Literal["pseudonymise", "mask", "remove", "hash", "block", "flag"]
 
 
+def _is_key(key: Secret) -> bool:
+    try:
+        return len(base64.b64decode(key.reveal(), validate=True)) == 32
+    except binascii.Error:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTests(Record):
     """Examples that a rule is tried on when it is loaded."""
@@ -61,9 +68,20 @@ class Redaction(Record):
     actions: Mapping[str, Action] = setting(
         "Other actions for some kinds.", factory=lambda: MappingProxyType({})
     )
+    key: Secret = setting(
+        "Key of pseudonyms, 32 bytes in base64; empty: one of each process's own.", Secret("")
+    )
+    token_arrays: Literal["refuse", "allow"] = setting(
+        "Prompts given as token numbers, which cannot be read.", "refuse"
+    )
     restore: bool = setting("Put the originals back in answers.", default=True)
     answers: Answers | None = setting("Looking at answers too.", None)
     on_error: Literal["open", "closed"] = setting("When a detector fails.", "closed")
+
+    def __post_init__(self) -> None:
+        """The key must be one."""
+        if self.key and not _is_key(self.key):
+            raise ValueError("key is 32 bytes in base64, as `openssl rand -base64 32` makes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +142,5 @@ class Cache(Record):
 
     def __post_init__(self) -> None:
         """The key must be one."""
-        if self.encrypt:
-            try:
-                raw = base64.b64decode(self.encrypt.reveal(), validate=True)
-            except binascii.Error:
-                raw = b""
-            if len(raw) != 32:
-                raise ValueError(
-                    "encrypt is 32 bytes in base64, as `openssl rand -base64 32` makes"
-                )
+        if self.encrypt and not _is_key(self.encrypt):
+            raise ValueError("encrypt is 32 bytes in base64, as `openssl rand -base64 32` makes")

@@ -1,0 +1,283 @@
+"""The runs of text that an event stream carries in pieces, and their rewriting.
+
+A run is what a client joins together: the content of one choice, the
+arguments of one tool call, one part of one item.  Each run is fed to a
+channel that may hold some of it back; what it holds is sent, as an event of
+its own, before anything says that the run is over.  Strings that come whole
+(``*.done`` events, items, errors) are rewritten whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import orjson
+
+from proxy.core.frame import Frame
+from proxy.wire.events import TERMINAL
+from proxy.wire.leaves import Path, rewrite
+from proxy.wire.structural import is_name, is_structural
+from proxy.wire.synthetic import numbered, piece_of_choice, piece_of_item, without_logprobs
+from proxy.wire.template import Template
+
+MAX_TEMPLATES: Final = 16
+_PIECES: Final = frozenset({
+    "content", "reasoning_content", "reasoning", "refusal", "text", "arguments", "input",
+    "thinking", "transcript", "delta", "partial_json", "summary",
+})  # fmt: skip
+"""Names under which text comes in pieces wherever in a delta they stand."""
+
+Key = tuple[str | int | None, ...]
+
+
+class Channel(Protocol):
+    """Takes a run piece by piece."""
+
+    def feed(self, text: str) -> str:
+        """What may go on now."""
+        ...
+
+    def flush(self) -> str:
+        """What was held back."""
+        ...
+
+
+class Run:
+    """One run: its channel, where it stands in an event, and its last event."""
+
+    __slots__ = ("channel", "path", "raw")
+
+    def __init__(self, channel: Channel, path: Path, raw: bytes) -> None:
+        self.channel = channel
+        self.path = path
+        self.raw = raw
+
+
+class Rewriter:
+    """Rewrites one event stream.
+
+    ``open_channel`` makes a channel (told whether its text is JSON), ``whole``
+    rewrites a string that comes whole.  ``json_content`` says that the answer
+    itself was asked for as JSON.
+    """
+
+    def __init__(
+        self,
+        open_channel: Callable[[bool], Channel],
+        whole: Callable[[str, bool], str],
+        *,
+        json_content: bool,
+    ) -> None:
+        self._open_channel = open_channel
+        self._whole = whole
+        self._json_content = json_content
+        self._runs: dict[Key, Run] = {}
+        self._templates: list[Template] = []
+        self._shift = 0
+        self.next_number = 0
+
+    def feed(self, frame: Frame) -> list[Frame]:
+        """The events that go on in the place of one."""
+        raw = frame.raw
+        for template in self._templates:
+            literal = template.literal(raw)
+            if literal is not None:
+                return self._fast(frame, template, literal)
+        if not frame.data or frame.data == b"[DONE]":
+            return [*self._flush(lambda _: True), frame] if frame.data else [frame]
+        try:
+            event = orjson.loads(frame.data)
+        except orjson.JSONDecodeError:
+            text = frame.data.decode("utf-8", "replace")
+            made = self._whole(text, False)
+            return [frame] if made == text else [Frame.of(made.encode(), frame.event)]
+        if not isinstance(event, dict):
+            return [frame]
+        return self._event(frame, event)
+
+    def flush(self) -> list[Frame]:
+        """The stream is over: what its runs still hold."""
+        return self._flush(lambda _: True)
+
+    def _fast(self, frame: Frame, template: Template, literal: bytes) -> list[Frame]:
+        """An event like one before it, but for a piece of text."""
+        run: Run = template.owner
+        text = orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()
+        made = run.channel.feed(text)
+        if template is not self._templates[0]:
+            self._templates.remove(template)
+            self._templates.insert(0, template)
+        if template.number >= 0:
+            self.next_number = template.number + self._shift + 1
+        if made == text and not self._shift:
+            run.raw = frame.raw
+            return [frame]
+        raw = template.filled(frame.raw, literal, orjson.dumps(made)[1:-1], self._shift)
+        run.raw = raw
+        return [Frame(raw, raw[raw.index(b"{") :].rstrip(), frame.event)]
+
+    def _event(self, frame: Frame, event: dict[str, Any]) -> list[Frame]:
+        closes, ends = _closing(event)
+        walk = _Walk(self, event, closes)
+        data = rewrite(frame.data, walk.leaf, walk.key)
+        before = self._flush(
+            lambda key: key not in walk.fed and ends(key), event.get("sequence_number")
+        )
+        if data is not None and walk.text_changed and b'"logprobs"' in data:
+            data = without_logprobs(data)
+        number = event.get("sequence_number")
+        if isinstance(number, int):
+            self.next_number = number + self._shift + 1
+            if self._shift:
+                data = numbered(data or frame.data, number + self._shift)
+        made = frame if data is None else _with_data(frame, data)
+        if len(walk.fed) == 1 and not walk.others and not closes:
+            key = next(iter(walk.fed))
+            self._learn(frame.raw, self._runs[key])
+        for key in walk.fed:
+            self._runs[key].raw = made.raw
+        return [*before, made]
+
+    def _learn(self, raw: bytes, run: Run) -> None:
+        template = Template.of(raw, str(run.path[-1]), run)
+        if template is not None:
+            self._templates.insert(0, template)
+            del self._templates[MAX_TEMPLATES:]
+
+    def run(self, key: Key, path: Path) -> Run:
+        """The run of ``key``, begun if it is new."""
+        found = self._runs.get(key)
+        if found is None:
+            is_json = is_name(path) or (isinstance(key[0], str) and "arguments" in key[0])
+            if self._json_content and (
+                path[-1] == "content" or key[0] == "response.output_text.delta"
+            ):
+                is_json = True
+            found = self._runs[key] = Run(self._open_channel(is_json), list(path), b"")
+        return found
+
+    def whole(self, path: Path, text: str) -> str:
+        """A string that comes whole."""
+        is_json = is_name(path) or (self._json_content and path[-1] in ("content", "text"))
+        return self._whole(text, is_json)
+
+    def _flush(self, is_meant: Callable[[Key], bool], number: int | None = None) -> list[Frame]:
+        """Events for what the runs meant still hold; they are not over by that."""
+        frames: list[Frame] = []
+        for key, run in self._runs.items():
+            if not is_meant(key) or not (held := run.channel.flush()):
+                continue
+            if isinstance(key[0], str):
+                at = None if number is None else number + self._shift
+                frames.append(piece_of_item(run.raw, held, at))
+                if number is not None:
+                    self._shift += 1
+            else:
+                frames.append(piece_of_choice(run.raw, run.path, key, held))
+        return frames
+
+
+class _Walk:
+    """The strings of one event, each to its run or rewritten whole."""
+
+    __slots__ = ("_closes", "_event", "_rewriter", "fed", "others", "text_changed")
+
+    def __init__(self, rewriter: Rewriter, event: dict[str, Any], closes: set[int]) -> None:
+        self._rewriter = rewriter
+        self._event = event
+        self._closes = closes
+        self.fed: set[Key] = set()
+        self.others = 0
+        self.text_changed = False
+
+    def leaf(self, path: Path, text: str) -> str | None:
+        """One string value."""
+        if "logprobs" in path:
+            self.others += 1
+            return None
+        key = _key_of(self._event, path)
+        if key is None:
+            if is_structural(path, text):
+                return None
+            self.others += 1
+            made = self._rewriter.whole(path, text)
+        else:
+            run = self._rewriter.run(key, path)
+            if not run.raw:
+                run.raw = b"data: " + orjson.dumps(self._event) + b"\n\n"
+            self.fed.add(key)
+            made = run.channel.feed(text)
+            if key[0] in self._closes:
+                made += run.channel.flush()
+        self.text_changed = self.text_changed or made != text
+        return made
+
+    def key(self, path: Path, text: str) -> str | None:
+        """One key that is no plain name."""
+        self.others += 1
+        return self._rewriter.whole(path, text)
+
+
+def _key_of(event: dict[str, Any], path: Path) -> Key | None:
+    """The run that the string at ``path`` is a piece of."""
+    if path[0] == "choices" and len(path) > 2:
+        choice = event["choices"][path[1]]
+        if path[2] == "text" and len(path) == 3:
+            return choice.get("index", path[1]), "text"
+        if path[2] != "delta" or (len(path) > 4 and path[-1] not in _PIECES):
+            return None
+        if len(path) == 4 and path[3] in ("role", "name", "id", "type"):
+            return None
+        return choice.get("index", path[1]), *_named(choice["delta"], path[3:])
+    kind = event.get("type")
+    if not isinstance(kind, str):
+        return None
+    if kind.endswith(".delta") and path == ["delta"] and not kind.endswith("audio.delta"):
+        part = event.get("content_index", event.get("summary_index"))
+        return kind, event.get("output_index"), part, event.get("item_id")
+    if kind == "content_block_delta" and path[0] == "delta" and path[-1] in _PIECES:
+        return kind, event.get("index"), path[-1], None
+    return None
+
+
+def _named(value: Any, path: Path) -> Path:
+    """``path`` with positions in lists given by the ``index`` of what is there."""
+    named: Path = []
+    for step in path:
+        value = value[step]
+        index = value.get("index") if isinstance(value, dict) else None
+        named.append(index if isinstance(step, int) and isinstance(index, int) else step)
+    return named
+
+
+def _closing(event: dict[str, Any]) -> tuple[set[int], Callable[[Key], bool]]:
+    """Which choices an event ends, and a test for the runs that it ends."""
+    choices = event.get("choices")
+    if isinstance(choices, list):
+        over = {
+            c.get("index", i)
+            for i, c in enumerate(choices)
+            if isinstance(c, dict) and c.get("finish_reason") is not None
+        }
+        return over, lambda key: key[0] in over
+    kind = event.get("type")
+    if not isinstance(kind, str):
+        return set(), lambda _: bool(event.get("error"))
+    if kind in TERMINAL or kind in ("error", "message_stop", "message_delta"):
+        return set(), lambda _: True
+    if kind == "content_block_stop":
+        index = event.get("index")
+        return set(), lambda key: key[1] == index
+    if not kind.endswith(".done"):
+        return set(), lambda _: False
+    item = event.get("output_index")
+    part = event.get("content_index", event.get("summary_index"))
+    return set(), lambda key: key[1] == item and (part is None or key[2] in (part, None))
+
+
+def _with_data(frame: Frame, data: bytes) -> Frame:
+    at = frame.raw.find(frame.data)
+    if at < 0:
+        return Frame.of(data.replace(b"\n", b" "), frame.event)
+    return Frame(frame.raw[:at] + data + frame.raw[at + len(frame.data) :], data, frame.event)
