@@ -38,12 +38,17 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A place in a text, from ``start`` up to ``end``, and what stands there."""
+    """A place in a text, from ``start`` up to ``end``, and what stands there.
+
+    ``origin`` is where the words of context begin without which it would be
+    nothing, or ``start``; findings are taken in its order.
+    """
 
     start: int
     end: int
     kind: str
     form: str
+    origin: int
 
 
 def digits_of(text: bytes) -> str:

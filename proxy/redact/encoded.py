@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -64,10 +65,28 @@ def _text(data: bytes) -> str | None:
 _UNIT: Final = r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{1,7};)"
 _HEX2: Final = "%[0-9A-Fa-f]{2}"
 
+
+def _sextets(is_good: Callable[[int], bool]) -> str:
+    both = _ALPHABET + "-_"
+    return (
+        "["
+        + "".join(re.escape(c) for i, c in enumerate(both) if is_good(i if i < 64 else i - 2))
+        + "]"
+    )
+
+
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_GROUP: Final = "".join((
+    _sextets(lambda v: v < 32), _sextets(lambda v: not v & 8), _sextets(lambda v: not v & 2),
+    "[A-Za-z0-9+/_-]",
+))  # fmt: skip
+"""Three bytes of ASCII in base64: of each the highest bit is 0, which one name
+in a thousand has throughout."""
+
 DETECTORS: Final = (
     Detector(
         kind="", form="base64", rank=2, decode=from_base64,
-        pattern=r"\b[A-Za-z0-9]*(?:[a-z][A-Z0-9]|[0-9A-Z][a-z]|[0-9][A-Z])[A-Za-z0-9+/_-]{6,}={0,2}",
+        pattern=rf"\b(?:{_GROUP}){{2,}}[A-Za-z0-9+/_-]{{0,3}}={{0,2}}",
     ),
     Detector(
         kind="", form="percent", rank=2, decode=from_percent,

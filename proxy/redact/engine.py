@@ -51,13 +51,14 @@ class _Ready:
         if end <= start or end - start > MAX_LENGTH:
             return None
         d = self.detector
+        origin = start
         if self.value is not None:
             start, end = self.value(text, start)
         if d.decode is not None:
             return self._within(text, start, end)
         if self.judge is not None:
             end = start + self.judge(text[start:end])
-        return Finding(start, end, d.kind, d.form) if end > start else None
+        return Finding(start, end, d.kind, d.form, origin) if end > start else None
 
     def _within(self, text: bytes, start: int, end: int) -> Finding | None:
         d = self.detector
@@ -68,7 +69,7 @@ class _Ready:
         found, _ = scan(self._inner, plain, 0, is_final=True)
         if not found:
             return None
-        return Finding(start, end, found[0].kind, f"{found[0].form}, {d.form}")
+        return Finding(start, end, found[0].kind, f"{found[0].form}, {d.form}", start)
 
 
 class Engine:

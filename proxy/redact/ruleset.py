@@ -65,7 +65,7 @@ class OwnPattern:
             if at < 0 or at >= limit:
                 return None
             if stop > at:
-                return Finding(at, stop, self._name, "pattern")
+                return Finding(at, stop, self._name, "pattern", at)
             start = max(at, start) + 1
         return None
 
@@ -96,7 +96,7 @@ class OwnTerms:
             if at >= limit:
                 return None
             if at >= start:
-                return Finding(at, stop, self._name, "term")
+                return Finding(at, stop, self._name, "term", at)
         return None
 
     def open_at(self, text: bytes, start: int) -> int:

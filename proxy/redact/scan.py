@@ -63,7 +63,7 @@ class _Cursor:
         if offset > self.limit:
             length = len(view.data)
             self.limit = length if self._is_final else source.open_at(view.data, offset)
-        if self.start < 0 or (self.next is not None and self.next.start < offset):
+        if self.start < 0 or (self.next is not None and self.next.origin < offset):
             self.next = source.first(view.data, offset, self.limit)
         self.start = offset
 
@@ -72,7 +72,8 @@ class _Cursor:
         one, view = self.next, self.view
         if one is None:
             return None
-        return Finding(view.char(one.start), view.char(one.end, is_end=True), one.kind, one.form)
+        origin, start = view.char(one.origin), view.char(one.start)
+        return Finding(start, view.char(one.end, is_end=True), one.kind, one.form, origin)
 
 
 def _scan_views(
@@ -83,10 +84,10 @@ def _scan_views(
     while True:
         until = min(c.view.char(c.limit) for c in cursors)
         nexts = [one for c in cursors if (one := c.found()) is not None]
-        nexts = [one for one in nexts if one.start < until or is_final]
+        nexts = [one for one in nexts if one.origin < until or is_final]
         if not nexts:
             return found, max(until, start)
-        best = min(nexts, key=lambda one: (one.start, -one.end))
+        best = min(nexts, key=lambda one: (one.origin, -one.end))
         found.append(best)
         start = best.end
         for cursor in cursors:
@@ -118,10 +119,10 @@ class Sources:
         best = None
         for i, source in enumerate(self._sources):
             one = self._found[i]
-            if one is not None and one.start < start:
+            if one is not None and one.origin < start:
                 one = self._found[i] = source.first(text, start, limit)
             if one is not None and (
-                best is None or (one.start, -one.end) < (best.start, -best.end)
+                best is None or (one.origin, -one.end) < (best.origin, -best.end)
             ):
                 best = one
         return best

@@ -6,7 +6,9 @@ its parts put together, wherever it is cut.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from bisect import bisect_left
 from typing import Final
 
 _INVISIBLE: Final = (
@@ -59,37 +61,79 @@ _READ: Final = {**_STRIPPED, **_TAGS}
 _GONE: Final = frozenset(chr(code) for code, made in _STRIPPED.items() if made is None)
 
 
+_STRANGE: Final = re.compile(r"[^\x00-\x9f]+")
+
+
+class _Table:
+    """A mapping of characters, applied to what is not ASCII only."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: dict[int, str | None]) -> None:
+        self._table = table
+
+    def read(self, text: str) -> str:
+        """``text`` with every character mapped."""
+        table = self._table
+        return _STRANGE.sub(lambda match: match[0].translate(table), text)
+
+    def keeps(self, char: str) -> bool:
+        """Whether anything is left of a character."""
+        return self._table.get(ord(char), char) is not None
+
+
+_TABLES: Final = (_Table(_READ), _Table(_STRIPPED))
+
+
 def normalised(text: str) -> str:
     """What a reader sees."""
-    return text if text.isascii() else text.translate(_READ)
+    return text if text.isascii() else _TABLES[0].read(text)
 
 
 class View:
     """One reading of a text, as UTF-8.  Offsets of ``data`` are bytes, those of
     the text characters.
+
+    Both are asked for in rising order, so the last answer is where counting
+    goes on.
     """
 
-    __slots__ = ("_kept", "_table", "_text", "data")
+    __slots__ = ("_char", "_kept", "_last", "_made", "_offset", "_table", "_text", "data")
 
-    def __init__(self, text: str, table: dict[int, str | None] | None) -> None:
+    def __init__(self, text: str, made: str, table: _Table | None = None) -> None:
         self._text = text
+        self._made = made
         self._table = table
         self._kept: list[int] | None = None
-        self.data = (text if table is None else text.translate(table)).encode()
+        if len(made) < len(text):
+            assert table is not None
+            self._kept = [i for i, c in enumerate(text) if table.keeps(c)]
+        self.data = made.encode()
+        self._offset = self._char = 0  # of ``data`` and ``made``, as counted last
+
+    def _count(self, offset: int) -> int:
+        """The number of characters of ``made`` before ``offset``."""
+        if offset < self._offset:
+            self._offset = self._char = 0
+        self._char += len(self.data[self._offset : offset].decode())
+        self._offset = offset
+        return self._char
 
     def offset(self, char: int) -> int:
         """Where in ``data`` the text's character begins."""
-        before = self._text[:char]
-        return len((before if self._table is None else before.translate(self._table)).encode())
+        if self._kept is not None:
+            char = bisect_left(self._kept, char)
+        if char < self._char:
+            self._offset = self._char = 0
+        self._offset += len(self._made[self._char : char].encode())
+        self._char = char
+        return self._offset
 
     def char(self, offset: int, *, is_end: bool = False) -> int:
         """The character that begins at ``offset``, or the end of the one before."""
-        count = len(self.data[:offset].decode())
-        if self._table is None:
-            return count
+        count = self._count(offset)
         if self._kept is None:
-            table = self._table
-            self._kept = [i for i, c in enumerate(self._text) if table.get(ord(c), "") is not None]
+            return count
         if is_end:
             return self._kept[count - 1] + 1 if count else 0
         return self._kept[count] if count < len(self._kept) else len(self._text)
@@ -97,14 +141,15 @@ class View:
 
 def views(text: str) -> list[View]:
     """As it stands, and as it reads where that is something else."""
-    found = [View(text, None)]
+    found = [View(text, text)]
     if text.isascii():
         return found
-    plain = found[0].data
-    for table in (_READ, _STRIPPED):
-        view = View(text, table)
-        if view.data not in (plain, found[-1].data):
-            found.append(view)
+    seen = [text]
+    for table in _TABLES:
+        made = table.read(text)
+        if made not in seen:
+            seen.append(made)
+            found.append(View(text, made, table))
     return found
 
 

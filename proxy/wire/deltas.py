@@ -132,7 +132,7 @@ class Rewriter:
             if self._shift:
                 data = numbered(data or frame.data, number + self._shift)
         made = frame if data is None else _with_data(frame, data)
-        if len(walk.fed) == 1 and not walk.others and not closes:
+        if len(walk.fed) == 1 and walk.is_like and not closes:
             key = next(iter(walk.fed))
             self._learn(frame.raw, self._runs[key])
         for key in walk.fed:
@@ -181,27 +181,27 @@ class Rewriter:
 class _Walk:
     """The strings of one event, each to its run or rewritten whole."""
 
-    __slots__ = ("_closes", "_event", "_rewriter", "fed", "others", "text_changed")
+    __slots__ = ("_closes", "_event", "_rewriter", "fed", "is_like", "text_changed")
 
     def __init__(self, rewriter: Rewriter, event: dict[str, Any], closes: set[int]) -> None:
         self._rewriter = rewriter
         self._event = event
         self._closes = closes
         self.fed: set[Key] = set()
-        self.others = 0
+        self.is_like = True  # another event with the same bytes around its text
         self.text_changed = False
 
     def leaf(self, path: Path, text: str) -> str | None:
         """One string value."""
         if "logprobs" in path:
-            self.others += 1
+            self.is_like = False
             return None
         key = _key_of(self._event, path)
         if key is None:
             if is_structural(path, text):
                 return None
-            self.others += 1
             made = self._rewriter.whole(path, text)
+            self.is_like = self.is_like and made == text
         else:
             run = self._rewriter.run(key, path)
             if not run.raw:
@@ -215,8 +215,9 @@ class _Walk:
 
     def key(self, path: Path, text: str) -> str | None:
         """One key that is no plain name."""
-        self.others += 1
-        return self._rewriter.whole(path, text)
+        made = self._rewriter.whole(path, text)
+        self.is_like = self.is_like and made == text
+        return made
 
 
 def _key_of(event: dict[str, Any], path: Path) -> Key | None:
