@@ -94,6 +94,10 @@ class Engine:
             else []
         )
 
+    @property
+    def as_written(self) -> None:
+        """All detectors know text as it reads."""
+
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost finding that begins in ``text[start:limit]``.
 

@@ -47,6 +47,11 @@ class OwnPattern:
                 "the pattern matches nothing at all, so it would match everywhere"
             )
 
+    @property
+    def as_written(self) -> Source:
+        """It may be about the very signs that reading levels."""
+        return self
+
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost match that is not empty."""
         if self._seen[0] is not text:
@@ -85,6 +90,11 @@ class OwnTerms:
             raise UnusablePattern("the terms are empty")
         self._automaton = BytesAhoCorasick(found, matchkind=MATCHKIND_LEFTMOST_LONGEST)
         self._seen: tuple[bytes, list[tuple[int, int]]] = (b"", [])
+
+    @property
+    def as_written(self) -> Source:
+        """It may be about the very signs that reading levels."""
+        return self
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost term."""

@@ -14,7 +14,16 @@ from proxy.redact.views import View, views
 
 
 class Source(Protocol):
-    """Something that finds in bytes, leftmost first."""
+    """Something that finds in bytes, leftmost first.
+
+    ``as_written`` is the part of it that also wants the text as it stands where
+    that reads otherwise; the rest loses nothing by the reading.
+    """
+
+    @property
+    def as_written(self) -> Source | None:
+        """What of it, if anything."""
+        ...
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost finding that begins in ``text[start:limit]``."""
@@ -34,7 +43,7 @@ def scan(source: Source, text: str, start: int, *, is_final: bool) -> tuple[list
     data = text.encode()
     limit = len(data) if is_final else source.open_at(data, start)
     found = []
-    while (one := source.first(data, start, limit)) is not None:
+    while start < limit and (one := source.first(data, start, limit)) is not None:
         found.append(one)
         start = one.end
         if start > limit:
@@ -64,7 +73,8 @@ class _Cursor:
             length = len(view.data)
             self.limit = length if self._is_final else source.open_at(view.data, offset)
         if self.start < 0 or (self.next is not None and self.next.origin < offset):
-            self.next = source.first(view.data, offset, self.limit)
+            is_any = offset < self.limit
+            self.next = source.first(view.data, offset, self.limit) if is_any else None
         self.start = offset
 
     def found(self) -> Finding | None:
@@ -79,7 +89,11 @@ class _Cursor:
 def _scan_views(
     source: Source, text: str, start: int, *, is_final: bool
 ) -> tuple[list[Finding], int]:
-    cursors = [_Cursor(source, view, start, is_final=is_final) for view in views(text)]
+    written, *read = views(text)
+    cursors = [_Cursor(source, view, start, is_final=is_final) for view in read]
+    first = source.as_written if read else source
+    if first is not None:
+        cursors.append(_Cursor(first, written, start, is_final=is_final))
     found: list[Finding] = []
     while True:
         until = min(c.view.char(c.limit) for c in cursors)
@@ -99,13 +113,20 @@ class Sources:
     merely looks like it.
     """
 
-    __slots__ = ("_found", "_limit", "_sources", "_text")
+    __slots__ = ("_as_written", "_found", "_limit", "_sources", "_text")
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = tuple(sources)
         self._text = b""
         self._limit = -1
         self._found: list[Finding | None] = []
+        written = [one for s in self._sources if (one := s.as_written) is not None]
+        self._as_written = Sources(written) if written != list(self._sources) else self
+
+    @property
+    def as_written(self) -> Source | None:
+        """Those of them that want it."""
+        return self._as_written if self._as_written._sources else None
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost of all; of those that begin together the longest.

@@ -82,6 +82,7 @@ class _Table:
         return self._table.get(ord(char), char) is not None
 
 
+_TAGGED: Final = re.compile("[\U000e0000-\U000e007f]")
 _TABLES: Final = (_Table(_READ), _Table(_STRIPPED))
 
 
@@ -144,12 +145,11 @@ def views(text: str) -> list[View]:
     found = [View(text, text)]
     if text.isascii():
         return found
-    seen = [text]
-    for table in _TABLES:
-        made = table.read(text)
-        if made not in seen:
-            seen.append(made)
-            found.append(View(text, made, table))
+    made = _TABLES[0].read(text)
+    if made != text:
+        found.append(View(text, made, _TABLES[0]))
+        if _TAGGED.search(text):
+            found.append(View(text, _TABLES[1].read(text), _TABLES[1]))
     return found
 
 
