@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from re import Pattern
 
 Judge = Callable[[bytes], int]
 """How many bytes of a candidate are really it; 0 if it is none."""
@@ -18,8 +19,9 @@ class Detector:
     given, the candidate is words of context and then ``value``, and only the
     latter is meant.  ``judge`` has the last word; without one every candidate
     counts.  With ``decode`` a candidate is a code, and it counts if something is
-    found in what it stands for.  ``rank`` decides between candidates that begin at the same place:
-    the higher, then the longer.
+    found in what it stands for; where ``inside`` is found at the end of what comes
+    before, a candidate is the rest of one that was judged already.  ``rank`` decides between candidates that begin at the same place:
+    the higher, then the longer.  Candidates of more than ``longest`` bytes are none.
     """
 
     kind: str
@@ -28,7 +30,9 @@ class Detector:
     value: str = ""
     judge: Judge | None = None
     decode: Callable[[bytes], str | None] | None = None
+    inside: Pattern[bytes] | None = None
     rank: int = 1
+    longest: int = 512
 
     @property
     def whole(self) -> str:

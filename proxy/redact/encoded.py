@@ -83,17 +83,22 @@ _GROUP: Final = "".join((
 """Three bytes of ASCII in base64: of each the highest bit is 0, which one name
 in a thousand has throughout."""
 
+_IN_PERCENT: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._~+-])\Z")
+_IN_ESCAPES: Final = re.compile(
+    rb"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{1,7};|[A-Za-z0-9.@_~+-])\Z"
+)
+
 DETECTORS: Final = (
     Detector(
-        kind="", form="base64", rank=2, decode=from_base64,
+        kind="", form="base64", rank=2, longest=4096, decode=from_base64,
         pattern=rf"\b(?:{_GROUP}){{2,}}[A-Za-z0-9+/_-]{{0,3}}={{0,2}}",
     ),
     Detector(
-        kind="", form="percent", rank=2, decode=from_percent,
-        pattern=rf"(?:\b[A-Za-z0-9._~+-]+)?(?:{_HEX2})(?:[A-Za-z0-9._~+-]|{_HEX2})*",
+        kind="", form="percent", rank=2, longest=4096, decode=from_percent, inside=_IN_PERCENT,
+        pattern=rf"(?:\b[A-Za-z0-9._~+-]{{1,64}})?(?:{_HEX2})(?:[A-Za-z0-9._~+-]|{_HEX2})*",
     ),
     Detector(
-        kind="", form="escapes", rank=2, decode=from_escapes,
-        pattern=rf"(?:\b[A-Za-z0-9._~+-]+)?{_UNIT}(?:[A-Za-z0-9.@_~+-]|{_UNIT})*",
+        kind="", form="escapes", rank=2, longest=4096, decode=from_escapes, inside=_IN_ESCAPES,
+        pattern=rf"(?:\b[A-Za-z0-9._~+-]{{1,64}})?{_UNIT}(?:[A-Za-z0-9.@_~+-]|{_UNIT})*",
     ),
 )  # fmt: skip

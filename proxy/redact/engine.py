@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.redact.detector import Detector, Finding
-from proxy.redact.patterns import Program, closure
+from proxy.redact.patterns import Program, closure, shortest
 from proxy.redact.scan import scan
+from proxy.redact.views import SEEN
 
 MAX_TRIED: Final = 20_000
 """Candidates of one text that are tried; text that has more is refused."""
 
 MAX_LENGTH: Final = 8192
-"""Bytes of the longest candidate, which is also the most that is held back."""
+"""Bytes of the longest candidate of all, which is the most that is held back."""
 
 _SAMPLES: Final = tuple("éßΑжа中あ한अ🙂０\u200b\u00a0–")
 
@@ -47,13 +48,14 @@ class _Ready:
 
     def at(self, text: bytes, start: int) -> Finding | None:
         """What begins at ``start``, if it is what the detector looks for."""
-        end = self.end_at(text, start)
-        if end <= start or end - start > MAX_LENGTH:
-            return None
         d = self.detector
+        most = min(start + d.longest + 1, len(text))
+        end = self.end_at(text, start, most)
+        if end <= start or end - start > d.longest:
+            return None
         origin = start
         if self.value is not None:
-            start, end = self.value(text, start)
+            start, end = self.value(text, start, most)
         if d.decode is not None:
             return self._within(text, start, end)
         if self.judge is not None:
@@ -63,10 +65,12 @@ class _Ready:
     def _within(self, text: bytes, start: int, end: int) -> Finding | None:
         d = self.detector
         assert d.decode is not None
-        plain = d.decode(text[start:end])
-        if plain is None or self._inner is None:
+        if d.inside is not None and d.inside.search(text[max(0, start - SEEN) : start]):
             return None
-        found, _ = scan(self._inner, plain, 0, is_final=True)
+        plain = d.decode(text[start:end])
+        found: list[Finding] = []
+        if plain is not None and self._inner is not None:
+            found, _ = scan(self._inner, plain, 0, is_final=True)
         if not found:
             return None
         return Finding(start, end, found[0].kind, f"{found[0].form}, {d.form}", start)
@@ -78,7 +82,8 @@ class Engine:
     def __init__(self, detectors: Sequence[Detector], inner: Engine | None = None) -> None:
         self._ready = [_Ready(d, inner) for d in detectors]
         sources = [d.whole for d in detectors]
-        self._gate = Program("|".join(sources), max_mem=64 << 20) if sources else None
+        gate = "|".join(map(shortest, sources))
+        self._gate = Program(gate, max_mem=64 << 20) if sources else None
         begun = [closure(source) for source in sources]
         self._begun = None
         if sources:
@@ -87,7 +92,7 @@ class Engine:
         self._outside = [bool(row) for row in self._by_first]
         self._inside = (
             [
-                self._outside[b] and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1) == 2)
+                self._outside[b] and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1, 2) == 2)
                 for b in range(256)
             ]
             if self._begun
@@ -144,7 +149,7 @@ class Engine:
         for at in range(max(start, end - MAX_LENGTH), end):
             byte = text[at]
             may_begin = self._inside if is_word else self._outside
-            if may_begin[byte] and reach(text, at) == end:
+            if may_begin[byte] and reach(text, at, end) == end:
                 return at
             is_word = _WORD[byte]
         return end
@@ -157,7 +162,7 @@ def _by_first(ready: list[_Ready], begun: list[str]) -> list[tuple[_Ready, ...]]
     for one, source in zip(ready, begun, strict=True):
         program = Program(f"(?:{source})\\z")
         for sample in samples:
-            if program.end_at(sample, 0) == len(sample):
+            if program.end_at(sample, 0, len(sample)) == len(sample):
                 if len(sample) == 1:
                     table[sample[0]].append(one)
                 else:

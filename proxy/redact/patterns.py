@@ -67,21 +67,24 @@ class Program:
         found: tuple[int, int] = self._match(UNANCHORED, text, start, end)[0]
         return found
 
-    def end_at(self, text: bytes, start: int) -> int:
-        """Where the match that begins at ``start`` ends; -1 without one."""
-        end: int = self._match(ANCHORED, text, start, len(text))[0][1]
-        return end
+    def end_at(self, text: bytes, start: int, end: int) -> int:
+        """Where the match that begins at ``start`` ends, at ``end`` at the
+        latest; -1 without one.
+        """
+        found: int = self._match(ANCHORED, text, start, end)[0][1]
+        return found
 
-    def group_at(self, text: bytes, start: int) -> tuple[int, int]:
+    def group_at(self, text: bytes, start: int, end: int) -> tuple[int, int]:
         """Span of the first group of the match that begins at ``start``."""
-        spans = self._match(ANCHORED, text, start, len(text))
+        spans = self._match(ANCHORED, text, start, end)
         found: tuple[int, int] = spans[1]
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A part of a pattern: ``whole`` matches it, ``begun`` its beginnings.
+    """A part of a pattern: ``whole`` matches it, ``begun`` its beginnings, and
+    ``short`` as little of what follows as makes it a match.
 
     Where it is loose, what follows may follow any beginning: that finds too
     much, which costs a moment's waiting, and keeps the program small.
@@ -89,15 +92,28 @@ class _Node:
 
     whole: str
     begun: str
+    short: str
     is_loose: bool = False
 
 
 def closure(pattern: str) -> str:
     """The pattern of all beginnings of what ``pattern`` matches."""
+    return _parsed(pattern).begun
+
+
+def shortest(pattern: str) -> str:
+    """The same with every repetition content with as little as it may.
+
+    It begins wherever ``pattern`` does, and is done with much sooner.
+    """
+    return _parsed(pattern).short
+
+
+def _parsed(pattern: str) -> _Node:
     node, at = _alternation(pattern, 0)
     if at != len(pattern):
         raise UnusablePattern(f"unmatched ) at {at}")
-    return node.begun
+    return node
 
 
 def _alternation(source: str, at: int) -> tuple[_Node, int]:
@@ -116,7 +132,8 @@ def _alternation(source: str, at: int) -> tuple[_Node, int]:
         return branches[0], at
     whole = "|".join(b.whole for b in branches)
     begun = "|".join(b.begun for b in branches)
-    return _Node(f"(?:{whole})", f"(?:{begun})"), at
+    short = "|".join(b.short for b in branches)
+    return _Node(f"(?:{whole})", f"(?:{begun})", f"(?:{short})"), at
 
 
 def _sequence(items: list[_Node]) -> _Node:
@@ -131,7 +148,7 @@ def _sequence(items: list[_Node]) -> _Node:
             begun = f"(?:{item.begun}|{item.whole}{rest})"
         else:
             begun = item.whole + rest
-    return _Node("".join(i.whole for i in items), begun)
+    return _Node("".join(i.whole for i in items), begun, "".join(i.short for i in items))
 
 
 def _item(source: str, at: int) -> tuple[_Node, int]:
@@ -144,8 +161,8 @@ def _item(source: str, at: int) -> tuple[_Node, int]:
         text = atom[0]
         at = atom.end()
         if text in _ZERO:
-            return _Node(text, ""), at
-        node = _Node(text, text)
+            return _Node(text, "", text), at
+        node = _Node(text, text, text)
     times = _TIMES.match(source, at)
     if times is None:
         return node, at
@@ -168,12 +185,13 @@ def _group(source: str, at: int) -> tuple[_Node, int]:
 
 def _flagged(node: _Node, flags: str) -> _Node:
     begun = f"(?{flags}:{node.begun})" if node.begun else ""
-    return _Node(f"(?{flags}:{node.whole})", begun)
+    return _Node(f"(?{flags}:{node.whole})", begun, f"(?{flags}:{node.short})")
 
 
 def _repeated(node: _Node, times: re.Match[str]) -> _Node:
     count = times[1]
     whole = node.whole + times[0]
+    short = node.short + count + "?"
     if count in "*+":
         most = ""
     elif count == "?":
@@ -184,10 +202,10 @@ def _repeated(node: _Node, times: re.Match[str]) -> _Node:
         # One character, or a class of them.
         is_optional = count in "*?" or times[2] == "0"
         if not most or int(most) > MAX_COUNTED:
-            return _Node(whole, node.whole + ("*" if is_optional else "+"), is_loose=True)
+            return _Node(whole, node.whole + ("*" if is_optional else "+"), short, is_loose=True)
         least = "0" if is_optional else "1"
-        return _Node(whole, f"{node.whole}{{{least},{most}}}", is_loose=True)
+        return _Node(whole, f"{node.whole}{{{least},{most}}}", short, is_loose=True)
     before = f"{{0,{int(most) - 1}}}" if most else "*"
     if most == "1":
-        return _Node(whole, node.begun)
-    return _Node(whole, f"(?:{node.whole}{before}{node.begun})")
+        return _Node(whole, node.begun, short)
+    return _Node(whole, f"(?:{node.whole}{before}{node.begun})", short)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import log2
 from typing import Final
 
@@ -94,6 +95,10 @@ PROVIDERS: Final = (
 )  # fmt: skip
 
 
+_LETTER: Final = re.compile(rb"[A-Za-z]")
+_OTHER: Final = re.compile(rb"[0-9!@#$%^&*?+=~|]")
+
+
 def entropy(text: bytes) -> float:
     """Bits a byte, by how often each byte stands in ``text``."""
     return -sum((n := text.count(bytes((b,))) / len(text)) * log2(n) for b in set(text))
@@ -103,11 +108,8 @@ def _random(text: bytes) -> int:
     """Something that nobody made up as a word: of several kinds of characters."""
     if text.startswith((b"PII_", b"${", b"{{", b"process.", b"os.", b"env.")):
         return 0
-    has_digit = any(48 <= b <= 57 for b in text)
-    has_letter = any(65 <= (b & 0xDF) <= 90 for b in text)
-    has_mark = any(b in b"!@#$%^&*?+=~|" for b in text)
-    is_mixed = (has_digit and has_letter) or (has_mark and has_letter)
-    return len(text) if is_mixed and entropy(text) >= 2.7 else 0
+    is_mixed = _LETTER.search(text) and _OTHER.search(text)
+    return len(text) if is_mixed and entropy(text[:256]) >= 2.7 else 0
 
 
 _NAMES: Final = (
@@ -119,12 +121,12 @@ _BLOCK: Final = r"(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 
 DETECTORS: Final = (
     *(
-        Detector(kind="secrets", form=form, rank=8,
+        Detector(kind="secrets", form=form, rank=8, longest=4096,
                  pattern=pattern if pattern.startswith("[?&]") else rf"\b{pattern}")
         for form, pattern in PROVIDERS
     ),
     Detector(
-        kind="secrets", form="private key", rank=9,
+        kind="secrets", form="private key", rank=9, longest=8192,
         pattern=rf"-----BEGIN {_BLOCK}(?:(?s:.*?)-----END {_BLOCK}|[A-Za-z0-9+/=\s\\]*)",
     ),
     Detector(
@@ -138,7 +140,7 @@ DETECTORS: Final = (
         pattern=r"(?i:\b(?:server|data source|host|endpoint)=[^;\s\"]+;(?:[\w ]+=[^;\"\n]*;){0,8}?(?:password|pwd|accountkey|sharedaccesskey)=[^;\s\"]+)",
     ),
     Detector(
-        kind="secrets", form="assignment", rank=7, judge=_random,
+        kind="secrets", form="assignment", rank=7, judge=_random, longest=1024,
         pattern=rf"(?i:{_NAMES})[\w.-]{{0,20}}[\"'`\]]{{0,2}}(?:\s{{0,3}}(?:=>|:=|==?|:)\s{{0,3}}|\s(?:is|ist|est|es)\s{{1,2}}:?|\s)[\"'`]{{0,2}}",
         value=r"""[^\s"'`<>,;(){}\[\]\\]{8,}""",
     ),

@@ -38,6 +38,9 @@ _LOOKALIKES: Final = {
 }
 _TAGS: Final = {0xE0000 + b: chr(b) for b in range(0x20, 0x7F)}
 
+SEEN: Final = 12
+"""Characters to the left that a detector may look at."""
+
 
 def _normal() -> dict[int, str | None]:
     table: dict[int, str | None] = {}
@@ -154,10 +157,11 @@ def views(text: str) -> list[View]:
 
 
 def context(text: str, end: int) -> int:
-    """Where the last visible character of ``text[:end]`` stands."""
-    at = end
-    while at:
+    """Where the last ``SEEN`` visible characters of ``text[:end]`` begin."""
+    at, seen = end, 0
+    while at and seen < SEEN:
         at -= 1
-        if text[at] not in _GONE and not "\U000e0000" <= text[at] <= "\U000e007f":
-            break
+        char = text[at]
+        if char not in _GONE and not "\U000e0000" <= char <= "\U000e007f":
+            seen += 1
     return at

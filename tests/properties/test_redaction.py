@@ -189,7 +189,7 @@ def test_every_beginning_of_a_match_is_in_the_closure(detector, data):
     for stop in range(at + 1, end + 1):
         # A character torn in two is whole again before anything is searched.
         if (text[stop : stop + 1] or b"a")[0] & 0xC0 != 0x80:
-            assert begun.end_at(text[:stop], at) == stop
+            assert begun.end_at(text[:stop], at, stop) == stop
 
 
 @given(texts)
