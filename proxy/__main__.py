@@ -1,4 +1,4 @@
-"""The command: ``sidestream serve | check | schema | keys | mock``."""
+"""The command: ``sidestream serve | check | schema | keys | redact | mock``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
+from proxy.try_redaction import choose, everything, show, tried
 from proxy.upstream.fleet import UnusableTls
 from proxy.workers import Supervisor, worker_command
 
@@ -94,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("action", choices=["new", "digest"],
                       help="new: make one; digest: of a key on standard input")  # fmt: skip
     keys.set_defaults(run=_keys)
+    redact = commands.add_parser("redact", help="try a redaction on standard input")
+    redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
+                        help="YAML with the redaction; without one all detectors are tried")  # fmt: skip
+    redact.add_argument("--rules", metavar="NAME", help="which redaction of the configuration")
+    redact.add_argument("--json", action="store_true", help="text and findings as one object")
+    redact.set_defaults(run=_redact)
     mock = commands.add_parser("mock", help="serve the bundled mock upstream")
     mock.add_argument("--listen", type=Address.parse, default=Address.parse("127.0.0.1:8402"))
     mock.set_defaults(run=_mock)
@@ -200,6 +207,18 @@ def _keys(options: argparse.Namespace, given: list[str]) -> int:
         print(f"key (give it to the client, it is not kept): {key}")
     print(f"sha256: {sha256(key.encode()).hexdigest()}")
     return 0
+
+
+def _redact(options: argparse.Namespace, given: list[str]) -> int:
+    rules = everything()
+    if options.config is not None:
+        loaded = load(options.config, os.environ, has_price())
+        try:
+            rules = choose(redactions_of(loaded.settings), options.rules)
+        except LookupError as exc:
+            print(f"sidestream: {exc.args[0]}", file=sys.stderr)
+            return 2
+    return show(tried(rules, sys.stdin.read()), sys.stdout, sys.stderr, as_json=options.json)
 
 
 def _mock(options: argparse.Namespace, given: list[str]) -> int:

@@ -19,8 +19,8 @@ class Detector:
     given, the candidate is words of context and then ``value``, and only the
     latter is meant.  ``judge`` has the last word; without one every candidate
     counts.  With ``decode`` a candidate is a code, and it counts if something is
-    found in what it stands for; where ``inside`` is found at the end of what comes
-    before, a candidate is the rest of one that was judged already.  ``rank`` decides between candidates that begin at the same place:
+    found in what it stands for.  What ``unless`` is found at the end of, in the few
+    characters before a candidate, makes it none.  ``rank`` decides between candidates that begin at the same place:
     the higher, then the longer.  Candidates of more than ``longest`` bytes are none.
     """
 
@@ -30,7 +30,7 @@ class Detector:
     value: str = ""
     judge: Judge | None = None
     decode: Callable[[bytes], str | None] | None = None
-    inside: Pattern[bytes] | None = None
+    unless: Pattern[bytes] | None = None
     rank: int = 1
     longest: int = 512
 

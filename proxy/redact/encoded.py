@@ -94,11 +94,11 @@ DETECTORS: Final = (
         pattern=rf"\b(?:{_GROUP}){{2,}}[A-Za-z0-9+/_-]{{0,3}}={{0,2}}",
     ),
     Detector(
-        kind="", form="percent", rank=2, longest=4096, decode=from_percent, inside=_IN_PERCENT,
+        kind="", form="percent", rank=2, longest=4096, decode=from_percent, unless=_IN_PERCENT,
         pattern=rf"(?:\b[A-Za-z0-9._~+-]{{1,64}})?(?:{_HEX2})(?:[A-Za-z0-9._~+-]|{_HEX2})*",
     ),
     Detector(
-        kind="", form="escapes", rank=2, longest=4096, decode=from_escapes, inside=_IN_ESCAPES,
+        kind="", form="escapes", rank=2, longest=4096, decode=from_escapes, unless=_IN_ESCAPES,
         pattern=rf"(?:\b[A-Za-z0-9._~+-]{{1,64}})?{_UNIT}(?:[A-Za-z0-9.@_~+-]|{_UNIT})*",
     ),
 )  # fmt: skip

@@ -53,6 +53,8 @@ class _Ready:
         end = self.end_at(text, start, most)
         if end <= start or end - start > d.longest:
             return None
+        if d.unless is not None and d.unless.search(text[max(0, start - SEEN) : start]):
+            return None
         origin = start
         if self.value is not None:
             start, end = self.value(text, start, most)
@@ -65,8 +67,6 @@ class _Ready:
     def _within(self, text: bytes, start: int, end: int) -> Finding | None:
         d = self.detector
         assert d.decode is not None
-        if d.inside is not None and d.inside.search(text[max(0, start - SEEN) : start]):
-            return None
         plain = d.decode(text[start:end])
         found: list[Finding] = []
         if plain is not None and self._inner is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from proxy.core.errors import ContentFiltered, RedactionFailed
@@ -19,15 +20,17 @@ SECRETS: Final = "secrets"
 class Redaction:
     """Redacts the texts of a request and restores those of its answer.
 
-    ``counts`` says how often what was done with which kind.
+    ``counts`` says how often what was done with which kind.  ``told`` is told of
+    each finding and what stands in its place; only the command line asks.
     """
 
-    __slots__ = ("counts", "rules", "vault")
+    __slots__ = ("counts", "rules", "told", "vault")
 
     def __init__(self, rules: Ruleset, key: TenantKey) -> None:
         self.rules = rules
         self.vault = Vault(key)
         self.counts: dict[tuple[str, Action], int] = {}
+        self.told: Callable[[Finding, Action, str], None] | None = None
 
     def request_text(self, text: str) -> str:
         """What is sent instead of ``text``.  Raises ``ContentFiltered``."""
@@ -65,6 +68,8 @@ class Redaction:
         action = rules.answer_action if is_answer else rules.action_for(one.kind)
         key = (one.kind, action)
         self.counts[key] = self.counts.get(key, 0) + 1
+        if self.told is not None:
+            self.told(one, action, original)
         if action == "block":
             where = "answer" if is_answer else "request"
             raise ContentFiltered(

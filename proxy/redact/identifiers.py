@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 
 from stdnum import bitcoin, iban, luhn
@@ -14,7 +15,7 @@ from proxy.redact.detector import Detector, digits_of, shortened
 _IINS: Final = (
     # first digits from, to, lengths
     (4, 4, (13, 16, 19)), (51, 55, (16,)), (2221, 2720, (16,)), (34, 34, (15,)), (37, 37, (15,)),
-    (6011, 6011, (16, 19)), (644, 659, (16, 19)), (3528, 3589, (16, 19)), (300, 305, (14,)),
+    (6011, 6011, (16, 19)), (644, 659, (16, 19)), (35, 35, (16, 19)), (300, 305, (14,)),
     (36, 36, (14,)), (38, 39, (14,)), (62, 62, (16, 17, 18, 19)), (2200, 2204, (16,)),
     (50, 50, (12, 13, 14, 15, 16, 17, 18, 19)), (56, 58, (12, 13, 14, 15, 16, 17, 18, 19)),
     (60, 61, (12, 13, 14, 15, 16, 17, 18, 19)), (63, 63, (12, 13, 14, 15, 16, 17, 18, 19)),
@@ -127,6 +128,10 @@ _HEX: Final = "[0-9A-Fa-f]"
 _B58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _LETTER: Final = r"A-Za-z0-9\x{C0}-\x{24F}"
 
+_VERSION: Final = re.compile(
+    rb"(?i)(?:section|chapter|version|release|clause|rule|paragraph|\xc2\xa7|\bv|\bver|\brev)[ .]?\Z"
+)
+
 DETECTORS: Final = (
     Detector(
         kind="email", form="address", judge=_email, rank=3,
@@ -152,7 +157,7 @@ DETECTORS: Final = (
         value=r"\d{3}[ .-]?\d{2}[ .-]?\d{4}\b",
     ),
     Detector(
-        kind="ip_address", form="v4", judge=_ip4, rank=3,
+        kind="ip_address", form="v4", judge=_ip4, rank=3, unless=_VERSION,
         pattern=r"\b\d{1,3}(?:\.\d{1,3}){3}(?:\.\d+)*\b",
     ),
     Detector(

@@ -43,7 +43,7 @@ _PLAIN: Final = (
     ("fi", "hetu", r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]\b"),
     ("br", "cpf", r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b"),
     ("in_", "pan", r"\b[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z]\b"),
-    ("in_", "aadhaar", r"\b[2-9]\d{3} \d{4} \d{4}\b"),
+    ("in_", "aadhaar", r"\b[2-9]\d{3} \d{4} \d{4}(?: \d{1,4})*\b"),
     ("cn", "ric", r"\b[1-9]\d{5}(?:19|20)\d{9}[0-9Xx]\b"),
     ("kr", "rrn", r"\b\d{6}-[1-8]\d{6}\b"),
     ("mx", "curp", r"\b[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z0-9]\d\b"),

@@ -91,6 +91,7 @@ PROVIDERS: Final = (
     ("typeform", r"tfp_[A-Za-z0-9_.=-]{40,}"),
     ("buildkite", rf"bk(?:ua|at)_{_HEX}{{40}}"),
     ("circleci", rf"CCIPAT_{_ALNUM}{{16,}}_{_HEX}{{40}}"),
+    ("bearer", r"(?i:bearer) [A-Za-z0-9._~+/-]{20,}=*"),
     ("json web token", rf"eyJ{_URL64}{{8,}}\.eyJ{_URL64}{{8,}}\.{_URL64}{{8,}}"),
 )  # fmt: skip
 
@@ -109,13 +110,13 @@ def _random(text: bytes) -> int:
     if text.startswith((b"PII_", b"${", b"{{", b"process.", b"os.", b"env.")):
         return 0
     is_mixed = _LETTER.search(text) and _OTHER.search(text)
-    return len(text) if is_mixed and entropy(text[:256]) >= 2.7 else 0
+    return len(text.rstrip(b".:!?")) if is_mixed and entropy(text[:256]) >= 2.7 else 0
 
 
 _NAMES: Final = (
-    r"(?:pass(?:word|wd|phrase|wort)?|pwd|secret|token|api[ _-]?key|apikey|access[_-]?key|auth[_-]?key"
+    r"(?:pass(?:word|wd|phrase|wort|code)|\bpass\b|pwd|secret|token|api[ _-]?key|apikey|access[_-]?key|auth[_-]?key"
     r"|private[_-]?key|client[_-]?secret|signing[_-]?key|encryption[_-]?key|account[_-]?key"
-    r"|credentials?|bearer|kennwort|mot de passe|contraseña)"
+    r"|credentials?|kennwort|mot de passe|contraseña)"
 )
 _BLOCK: Final = r"(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 
@@ -141,7 +142,7 @@ DETECTORS: Final = (
     ),
     Detector(
         kind="secrets", form="assignment", rank=7, judge=_random, longest=1024,
-        pattern=rf"(?i:{_NAMES})[\w.-]{{0,20}}[\"'`\]]{{0,2}}(?:\s{{0,3}}(?:=>|:=|==?|:)\s{{0,3}}|\s(?:is|ist|est|es)\s{{1,2}}:?|\s)[\"'`]{{0,2}}",
+        pattern=rf"(?i:{_NAMES})s?(?:[_.-][\w.-]{{0,20}})?[\"'`\]]{{0,2}}(?:\s{{0,3}}(?:=>|:=|==?|:)\s{{0,3}}|\s(?:is|ist|est|es)\s{{1,2}}:?)[\"'`]{{0,2}}",
         value=r"""[^\s"'`<>,;(){}\[\]\\]{8,}""",
     ),
 )  # fmt: skip
