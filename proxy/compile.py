@@ -15,17 +15,18 @@ from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
 from proxy.core.exchange import Exchange
 from proxy.core.plan import Retry, Target
+from proxy.policies.authenticate import Caller, Key
+from proxy.policies.route import Scope
 from proxy.redact.patterns import UnusablePattern
 from proxy.redact.ruleset import Own, Ruleset, source_of
 from proxy.redact.scan import Source
-from proxy.policies.authenticate import Caller, Key
-from proxy.policies.route import Scope
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
 from proxy.rules.prices import Price
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
 from proxy.upstream.providers import PROVIDERS
+from proxy.upstream.recogniser import Presidio
 from proxy.wire.endpoints import path_filter
 
 ANONYMOUS = "anonymous"
@@ -124,12 +125,19 @@ def _ruleset(name: str, redaction: schema.Redaction, problems: list[Problem]) ->
         source=source_of(redaction.detect, own),
         action=redaction.action,
         actions=dict(redaction.actions),
+        recogniser=_recogniser(redaction.http) if redaction.http is not None else None,
         restore=redaction.restore,
         answers=source_of(answers.detect) if answers is not None else None,
         answer_action=answers.action if answers is not None else "mask",
         is_closed=redaction.on_error == "closed",
         allows_tokens=redaction.token_arrays == "allow",
         key=b64decode(redaction.key.reveal()),
+    )
+
+
+def _recogniser(http: schema.HttpDetector) -> Presidio:
+    return Presidio(
+        http.url, http.entities, language=http.language, score=http.score, timeout_s=http.timeout
     )
 
 

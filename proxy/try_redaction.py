@@ -40,7 +40,7 @@ def choose(rulesets: Mapping[str, Ruleset], name: str | None) -> Ruleset:
     """The one that is named, or the only one.  Raises ``LookupError``."""
     if name is None and len(rulesets) == 1:
         return next(iter(rulesets.values()))
-    if name in rulesets:
+    if name is not None and name in rulesets:
         return rulesets[name]
     known = ", ".join(sorted(rulesets)) or "none"
     raise LookupError(f"name a redaction with --rules; the configuration has {known}")
@@ -60,7 +60,7 @@ def tried(rules: Ruleset, text: str) -> Tried:
     redaction.told = told
     try:
         if _is_body(text):
-            made = redact_json(redaction, text.encode())
+            made = redact_json(redaction.request_text, text.encode())
             result.text = text if made is None else made.decode()
         else:
             result.text = redaction.request_text(text)
@@ -79,11 +79,17 @@ def _is_body(text: str) -> bool:
 def show(result: Tried, out: TextIO, err: TextIO, *, as_json: bool) -> int:
     """Print it; 1 if the text would have been refused."""
     if as_json:
-        shown = {"text": result.text, "findings": result.findings, "refused": result.refusal or None}
+        shown = {
+            "text": result.text,
+            "findings": result.findings,
+            "refused": result.refusal or None,
+        }
         out.write(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() + "\n")
         return int(bool(result.refusal))
-    for one in result.findings:
-        err.write(f"{one['kind']} ({one['form']}): {one['action']}: {one['text']!r}\n")
+    err.writelines(
+        f"{one['kind']} ({one['form']}): {one['action']}: {one['text']!r}\n"
+        for one in result.findings
+    )
     if result.refusal:
         err.write(f"refused: {result.refusal}\n")
         return 1

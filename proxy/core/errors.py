@@ -144,6 +144,12 @@ class Overloaded(ProxyError):
     code = "overloaded"
 
 
+class DetectorUnavailable(Overloaded):
+    """A service that must look at the request does not answer."""
+
+    code = "redaction_unavailable"
+
+
 class Draining(Overloaded):
     """The process is shutting down and takes no new requests."""
 

@@ -5,7 +5,7 @@ Adapters live in ``stores``, ``upstream`` and ``edge``; tests have their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 
@@ -18,6 +18,17 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, UTC."""
+        ...
+
+
+class Recogniser(Protocol):
+    """A service that finds things in texts."""
+
+    async def find(self, texts: Sequence[str]) -> list[list[tuple[int, int, str]]]:
+        """For each text what was found: start, end and kind, in characters.
+
+        Raises ``DetectorUnavailable``.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ import orjson
 from proxy.core.errors import (
     BadRequest,
     ContentFiltered,
+    DetectorUnavailable,
     InvalidBody,
     PathNotAllowed,
     UnsupportedEncoding,
@@ -22,6 +23,7 @@ from proxy.core.errors import (
 from proxy.core.exchange import End, Exchange, Head
 from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
+from proxy.core.ports import Recogniser
 from proxy.redact.exchange import Channel, Redaction
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import MARK, TenantKey
@@ -81,7 +83,9 @@ class RedactPolicy(Policy):
         if x.body is not None and x.raw is not None:
             if not redaction.rules.allows_tokens:
                 _refuse_tokens(x.body)
-            made = redact_json(redaction, x.raw)
+            if redaction.rules.recogniser is not None:
+                await recognise(redaction, redaction.rules.recogniser, x.raw)
+            made = redact_json(redaction.request_text, x.raw)
             if made is not None:
                 # A text in a value may be its own JSON, so it is read again.
                 x.raw, x.body = made, orjson.loads(made)
@@ -97,7 +101,10 @@ class RedactPolicy(Policy):
                 raise UnsupportedEncoding("send the form without content-encoding")
             body = await x.intake.peek(self._max_body, lambda _: False)
             made = rewrite_form(
-                body, boundary, redaction.request_text, partial(redact_json, redaction)
+                body,
+                boundary,
+                redaction.request_text,
+                partial(redact_json, redaction.request_text),
             )
             if made is not None:
                 x.intake.edit(made)
@@ -108,7 +115,7 @@ class RedactPolicy(Policy):
                 orjson.loads(x.raw)
             except orjson.JSONDecodeError as exc:
                 raise InvalidBody("the body is not JSON") from exc
-            x.raw = redact_json(redaction, x.raw) or x.raw
+            x.raw = redact_json(redaction.request_text, x.raw) or x.raw
         elif redaction.rules.is_closed:
             raise UnsupportedEncoding("a body of this content-type cannot be redacted")
 
@@ -147,37 +154,49 @@ def header_of(redaction: Redaction) -> bytes:
     return shown.encode("ascii", "replace").translate(None, b"\r\n\0")
 
 
-def redact_json(redaction: Redaction, raw: bytes) -> bytes | None:
-    """JSON with every string redacted; ``None`` if nothing changed."""
-    text = redaction.request_text
+async def recognise(redaction: Redaction, recogniser: Recogniser, raw: bytes) -> None:
+    """Ask a service about every text of a body before it is redacted."""
+    texts: dict[str, None] = {}
+
+    def note(text: str) -> str:
+        if any(c.isalpha() for c in text):
+            texts[text] = None
+        return text
+
+    redact_json(note, raw)
+    try:
+        answers = await recogniser.find(list(texts)) if texts else []
+    except DetectorUnavailable:
+        if redaction.rules.is_closed:
+            raise
+        return
+    for text, spans in zip(texts, answers, strict=False):
+        redaction.recognise(text, spans)
+
+
+def redact_json(text: Callable[[str], str], raw: bytes) -> bytes | None:
+    """JSON with ``text`` applied to every string; ``None`` if nothing changed."""
 
     def leaf(path: Path, value: str) -> str | None:
         if is_structural(path, value):
             return None
         if value.startswith("data:") and (parts := split_data_url(value)) is not None:
-            return _data_url(redaction, *parts)
-        if is_json_text(value):
-            made = rewrite(value.encode(), lambda _, inner: inner_leaf(inner), inner_key)
-            return None if made is None else made.decode()
-        return text(value)
+            head, held = parts
+            made = held if held is None else text(held)
+            return None if made is None or made == held else join_data_url(head, made)
+        return inner(path, value)
 
-    def inner_leaf(value: str) -> str:
-        if is_json_text(value):
-            made = rewrite(value.encode(), lambda _, inner: text(inner), inner_key)
-            return value if made is None else made.decode()
-        return text(value)
+    def inner(_: Path, value: str) -> str:
+        if not is_json_text(value):
+            return text(value)
+        # Its own strings, so that what is restored in them is escaped right.
+        made = rewrite(value.encode(), inner, key)
+        return value if made is None else made.decode()
 
-    def inner_key(_: Path, key: str) -> str:
-        return text(key)
+    def key(_: Path, name: str) -> str:
+        return text(name)
 
-    return rewrite(raw, leaf, inner_key)
-
-
-def _data_url(redaction: Redaction, head: str, held: str | None) -> str | None:
-    if held is None:
-        return None
-    made = redaction.request_text(held)
-    return None if made == held else join_data_url(head, made)
+    return rewrite(raw, leaf, key)
 
 
 def _refuse_tokens(body: Mapping[str, Any]) -> None:

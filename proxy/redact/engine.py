@@ -92,7 +92,8 @@ class Engine:
         self._outside = [bool(row) for row in self._by_first]
         self._inside = (
             [
-                self._outside[b] and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1, 2) == 2)
+                self._outside[b]
+                and (b >= 0x80 or self._begun.end_at(b"a" + bytes((b,)), 1, 2) == 2)
                 for b in range(256)
             ]
             if self._begun

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxy.core.errors import ContentFiltered, RedactionFailed
@@ -20,22 +20,25 @@ SECRETS: Final = "secrets"
 class Redaction:
     """Redacts the texts of a request and restores those of its answer.
 
-    ``counts`` says how often what was done with which kind.  ``told`` is told of
+    ``recognised`` is what a service found in which text.  ``counts`` says how often what was done with which kind.  ``told`` is told of
     each finding and what stands in its place; only the command line asks.
     """
 
-    __slots__ = ("counts", "rules", "told", "vault")
+    __slots__ = ("counts", "recognised", "rules", "told", "vault")
 
     def __init__(self, rules: Ruleset, key: TenantKey) -> None:
         self.rules = rules
         self.vault = Vault(key)
         self.counts: dict[tuple[str, Action], int] = {}
+        self.recognised: dict[str, list[Finding]] = {}
         self.told: Callable[[Finding, Action, str], None] | None = None
 
     def request_text(self, text: str) -> str:
         """What is sent instead of ``text``.  Raises ``ContentFiltered``."""
         try:
             found, _ = scan(self.rules.source, text, 0, is_final=True)
+            if self.recognised and (more := self.recognised.get(text)):
+                found = _with(found, more)
             if not found:
                 return text
             return self.applied(text, 0, len(text), found, is_answer=False)
@@ -45,6 +48,14 @@ class Redaction:
             raise RedactionFailed(
                 "the request holds more that looks personal than can be redacted"
             ) from exc
+
+    def recognise(self, text: str, spans: Iterable[tuple[int, int, str]]) -> None:
+        """Take note of what a service found in ``text``."""
+        self.recognised[text] = [
+            Finding(start, end, kind, "recognised", start)
+            for start, end, kind in spans
+            if 0 <= start < end <= len(text)
+        ]
 
     def answer_text(self, text: str, *, is_json: bool) -> str:
         """A whole text of an answer, scanned and restored."""
@@ -85,6 +96,16 @@ class Redaction:
         if action == "hash":
             return self.vault.hashed(one.kind, original)
         return "" if action == "remove" else original
+
+
+def _with(found: list[Finding], more: list[Finding]) -> list[Finding]:
+    """Both, in order; of two that overlap the one that was found here."""
+    added = [one for one in more if not any(f.start < one.end and one.start < f.end for f in found)]
+    merged: list[Finding] = []
+    for one in sorted((*found, *added), key=lambda f: f.start):
+        if not merged or one.start >= merged[-1].end:
+            merged.append(one)
+    return merged
 
 
 class Channel:

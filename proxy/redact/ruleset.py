@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from ahocorasick_rs import MATCHKIND_LEFTMOST_LONGEST, BytesAhoCorasick
 
+from proxy.core.ports import Recogniser
 from proxy.redact import encoded, identifiers, national, people, secrets
 from proxy.redact.detector import Detector, Finding
 from proxy.redact.engine import Engine, TooMany
@@ -165,7 +166,7 @@ class Ruleset:
     """What to look for in requests and answers, and what to do with it.
 
     ``source`` is for requests; ``answers`` for answers, ``None`` where they are
-    not looked at.  ``key`` is that of its pseudonyms, if it has one of its own.
+    not looked at.  ``recogniser`` is asked about requests too.  ``key`` is that of its pseudonyms, if it has one of its own.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Ruleset:
     action: Action = "pseudonymise"
     actions: Mapping[str, Action] = field(default_factory=dict)
     restore: bool = True
+    recogniser: Recogniser | None = None
     answers: Source | None = None
     answer_action: Action = "mask"
     is_closed: bool = True

@@ -121,12 +121,14 @@ class Sources:
         self._limit = -1
         self._found: list[Finding | None] = []
         written = [one for s in self._sources if (one := s.as_written) is not None]
-        self._as_written = Sources(written) if written != list(self._sources) else self
+        self._as_written: Source | None = self
+        if len(written) < len(self._sources):
+            self._as_written = Sources(written) if written else None
 
     @property
     def as_written(self) -> Source | None:
         """Those of them that want it."""
-        return self._as_written if self._as_written._sources else None
+        return self._as_written
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost of all; of those that begin together the longest.

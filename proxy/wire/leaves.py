@@ -24,7 +24,7 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.-]*[0-9]{0,4}")
 
 def text_of(literal: bytes) -> str:
     """What stands between the quotes of a JSON string."""
-    return orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()  # type: ignore[no-any-return]
+    return orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()
 
 
 def literal_of(text: str) -> bytes:

@@ -31,7 +31,7 @@ _OPAQUE: Final = frozenset({
     "obfuscation",
 })  # fmt: skip
 _DATA_URL: Final = re.compile(
-    r"data:([a-z]+/[a-z0-9.+-]+)?((?:;[a-z0-9-]+=[^;,]*)*)(;base64)?,", re.I
+    r"data:([a-z]+/[a-z0-9.+-]+)?((?:;[a-z0-9-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE
 )
 _TEXT_TYPE: Final = re.compile(r"(?:text/.*|application/(?:.*json.*|.*xml|.*yaml|javascript|csv))")
 

@@ -25,7 +25,7 @@ URL64 = ALNUM + "-_"
 TEMPLATES = {
     "email": (
         "Please forward the invoice to {} before Friday.", "Ticket 48213 was opened by {}.",
-        "cc: {}, and nobody else", "<a href=\"mailto:{}\">write to us</a>", "user={}&plan=pro",
+        "cc: {}, and nobody else", '<a href="mailto:{}">write to us</a>', "user={}&plan=pro",
         "Wenn Sie Fragen haben, schreiben Sie an {}.", '{{"contact": "{}", "active": true}}', "{}",
     ),
     "phone": (
@@ -64,7 +64,7 @@ TEMPLATES = {
     "url_credentials": ("git clone {}", "proxy is {}", "open {} in a browser"),
     "national_id": ("{}",),
     "secrets": (
-        "export KEY={}", "the token is {} - rotate it", "Authorization: Bearer {}", "api_key: \"{}\"",
+        "export KEY={}", "the token is {} - rotate it", "Authorization: Bearer {}", 'api_key: "{}"',
         "I pasted {} into the chat by mistake", "{{'key': '{}'}}", "{}",
     ),
     "person": (
@@ -156,8 +156,21 @@ class Corpus:
         return self.faker().phone_number()
 
     def phone_international(self):
-        code, length = self.random.choice((("49", 10), ("44", 10), ("33", 9), ("39", 10), ("1", 10), ("91", 10), ("48", 9), ("31", 9)))
-        digits = self.random.choice("2379" if code != "1" else "2345679") + self.pick("23456789", length - 1)
+        code, length = self.random.choice(
+            (
+                ("49", 10),
+                ("44", 10),
+                ("33", 9),
+                ("39", 10),
+                ("1", 10),
+                ("91", 10),
+                ("48", 9),
+                ("31", 9),
+            )
+        )
+        digits = self.random.choice("2379" if code != "1" else "2345679") + self.pick(
+            "23456789", length - 1
+        )
         gap = self.random.choice((" ", "-", ".", ""))
         return f"+{code}{gap or ' '}{digits[:3]}{gap}{digits[3:6]}{gap}{digits[6:]}"
 
@@ -170,7 +183,9 @@ class Corpus:
         return gap.join(number[i : i + 4] for i in range(0, 16, 4))
 
     def iban(self):
-        value = self.faker("de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "en_GB", "fi_FI", "no_NO", "da_DK", "de_AT").iban()
+        value = self.faker(
+            "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "en_GB", "fi_FI", "no_NO", "da_DK", "de_AT"
+        ).iban()
         gap = self.random.choice(("", " "))
         return gap.join(value[i : i + 4] for i in range(0, len(value), 4))
 
@@ -186,7 +201,11 @@ class Corpus:
 
     def birth_date(self):
         day = self.faker().date_of_birth()
-        return day.strftime(self.random.choice(("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d %B %Y", "%B %d, %Y", "%d/%m/%y")))
+        return day.strftime(
+            self.random.choice(
+                ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d %B %Y", "%B %d, %Y", "%d/%m/%y")
+            )
+        )
 
     def passport(self):
         return self.random.choice((

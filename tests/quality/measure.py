@@ -29,12 +29,27 @@ def measure(count=200, seed=7, show=0):
                 wrong[one.kind] += 1
                 if shown["+" + one.kind] < show:
                     shown["+" + one.kind] += 1
-                    print("+", one.kind, one.form, repr(labelled.text[one.start : one.end]), "in", repr(labelled.text))
+                    print(
+                        "+",
+                        one.kind,
+                        one.form,
+                        repr(labelled.text[one.start : one.end]),
+                        "in",
+                        repr(labelled.text),
+                    )
             else:
                 wrong[one.kind] += not any(is_same(s[2], one.kind) for s in labelled.spans)
                 if shown["~" + one.kind] < show:
                     shown["~" + one.kind] += 1
-                    print("~", one.kind, one.form, repr(labelled.text[one.start : one.end]), "for", labelled.spans, repr(labelled.text))
+                    print(
+                        "~",
+                        one.kind,
+                        one.form,
+                        repr(labelled.text[one.start : one.end]),
+                        "for",
+                        labelled.spans,
+                        repr(labelled.text),
+                    )
         for start, end, kind in left:
             missed[kind] += 1
             if shown["-" + kind] < show:

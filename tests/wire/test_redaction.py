@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from tests.program import CHAT, ask, assert_refused, program, request
-from tests.scripted import DONE, ROLE, STOP, Scripted, chunk, json_answer, says, streams
+from tests.scripted import DONE, ROLE, STOP, Scripted, chunk, json_answer, says
 
 RULES = """\
 redaction:

@@ -59,11 +59,32 @@ class Answers(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpDetector(Record):
+    """A service that finds what no pattern can, such as names.
+
+    Asked once a request, with all of its text.
+    """
+
+    url: str = setting("Where it is asked, as http://presidio:3000/analyze.")
+    preset: Literal["presidio"] = setting("How it is asked.", "presidio")
+    entities: tuple[str, ...] = setting("What it is to look for.", ("PERSON",))
+    language: str = setting("Language of the text.", "en")
+    score: float = setting("Least score that counts.", 0.5)
+    timeout: Duration = setting("How long it may take.", Duration(0.5))
+
+    def __post_init__(self) -> None:
+        """It is asked over HTTP."""
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must begin with http:// or https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction(Record):
     """What must not reach a provider, and what is sent in its place."""
 
     detect: tuple[Detector, ...] = setting("What to look for.", ())
     rules: tuple[Rule, ...] = setting("Kinds of one's own.", ())
+    http: HttpDetector | None = setting("A service that looks too.", None)
     action: Action = setting("What to do with it.", "pseudonymise")
     actions: Mapping[str, Action] = setting(
         "Other actions for some kinds.", factory=lambda: MappingProxyType({})
