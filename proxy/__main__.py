@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.set_defaults(run=_keys)
     redact = commands.add_parser("redact", help="try a redaction on standard input")
     redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
-                        help="YAML with the redaction; without one all detectors are tried")  # fmt: skip
+                        help="YAML with the redaction; without one all detectors")  # fmt: skip
     redact.add_argument("--rules", metavar="NAME", help="which redaction of the configuration")
     redact.add_argument("--json", action="store_true", help="text and findings as one object")
     redact.set_defaults(run=_redact)

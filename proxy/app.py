@@ -40,6 +40,7 @@ from proxy.policies.parse import ParsePolicy
 from proxy.policies.record import RecordPolicy
 from proxy.policies.redact import RedactPolicy
 from proxy.policies.route import RoutePolicy
+from proxy.redact.memory import Conversations
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import TenantKey
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
@@ -79,6 +80,7 @@ class App:
         self._is_draining = is_draining
         self._chance = random.Random().random  # noqa: S311 - jitter, not a secret
         self._fleet = Fleet(loop, clock.now)
+        self._conversations = Conversations()
         self._master = secrets.token_bytes(32)  # of pseudonyms, where none is configured
         self._shipped = load_prices(PRICES.read_bytes())
 
@@ -104,7 +106,10 @@ class App:
             RoutePolicy(table, scopes_of(settings)),
             # Before anything is kept or counted: what is beyond it has no originals.
             RedactPolicy(
-                *self._redactions(settings), self._metrics.redacted, settings.process.max_body
+                *self._redactions(settings),
+                self._conversations,
+                self._metrics.redacted,
+                settings.process.max_body,
             ),
         )
         pipeline = Pipeline(stages, forward, Framer)

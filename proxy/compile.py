@@ -130,7 +130,7 @@ def _ruleset(name: str, redaction: schema.Redaction, problems: list[Problem]) ->
         answers=source_of(answers.detect) if answers is not None else None,
         answer_action=answers.action if answers is not None else "mask",
         is_closed=redaction.on_error == "closed",
-        allows_tokens=redaction.token_arrays == "allow",
+        allows_unreadable=redaction.unreadable == "allow",
         key=b64decode(redaction.key.reveal()),
     )
 

@@ -15,11 +15,11 @@ import orjson
 
 from proxy.config.schema.content import Detector
 from proxy.core.errors import ProxyError
-from proxy.policies.redact import redact_json
 from proxy.redact.detector import Finding
 from proxy.redact.exchange import Redaction
 from proxy.redact.ruleset import Action, Ruleset, source_of
 from proxy.redact.vault import TenantKey
+from proxy.wire.texts import rewrite_texts
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def tried(rules: Ruleset, text: str) -> Tried:
     redaction.told = told
     try:
         if _is_body(text):
-            made = redact_json(redaction.request_text, text.encode())
+            made = rewrite_texts(redaction.request_text, text.encode())
             result.text = text if made is None else made.decode()
         else:
             result.text = redaction.request_text(text)

@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 
 from proxy.core.errors import (
-    BadRequest,
     ContentFiltered,
     DetectorUnavailable,
     InvalidBody,
@@ -25,17 +24,18 @@ from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
 from proxy.core.ports import Recogniser
 from proxy.redact.exchange import Channel, Redaction
+from proxy.redact.memory import Conversations
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import MARK, TenantKey
 from proxy.wire.body import form_boundary
 from proxy.wire.deltas import Rewriter
 from proxy.wire.form import rewrite_form
-from proxy.wire.leaves import Path, is_json_text, rewrite
-from proxy.wire.structural import is_name, is_structural, join_data_url, split_data_url
+from proxy.wire.leaves import Path, rewrite
+from proxy.wire.structural import is_name, is_structural
 from proxy.wire.synthetic import without_logprobs
+from proxy.wire.texts import asks_json, refuse_tokens, rewrite_texts, stored_ids
 
 HEADER = b"x-sidestream-redactions"
-_TOKENS = ("prompt", "input", "tokens")
 _MARK = MARK.encode()
 
 Count = Callable[[str, str, int], None]
@@ -55,12 +55,14 @@ class RedactPolicy(Policy):
         tenants: Mapping[str, Ruleset],
         routes: Mapping[str, Ruleset],
         key_for: Callable[[Ruleset, str], TenantKey],
+        memory: Conversations,
         count: Count,
         max_body: int,
     ) -> None:
         self._tenants = tenants
         self._routes = routes
         self._key_for = key_for
+        self._memory = memory
         self._count = count
         self._max_body = max_body
 
@@ -72,6 +74,8 @@ class RedactPolicy(Policy):
         if x.endpoint.is_socket:
             raise PathNotAllowed("this path cannot be redacted, so it is closed to you")
         x.redaction = redaction = Redaction(rules, self._key_for(rules, x.tenant))
+        if rules.restore and (ids := stored_ids(x.body, x.path)):
+            redaction.vault.recall(self._memory.recall(x.tenant, ids))
         try:
             await self._body(x, redaction)
         finally:
@@ -81,11 +85,11 @@ class RedactPolicy(Policy):
 
     async def _body(self, x: Exchange, redaction: Redaction) -> None:
         if x.body is not None and x.raw is not None:
-            if not redaction.rules.allows_tokens:
-                _refuse_tokens(x.body)
+            if not redaction.rules.allows_unreadable:
+                refuse_tokens(x.body)
             if redaction.rules.recogniser is not None:
                 await recognise(redaction, redaction.rules.recogniser, x.raw)
-            made = redact_json(redaction.request_text, x.raw)
+            made = rewrite_texts(redaction.request_text, x.raw)
             if made is not None:
                 # A text in a value may be its own JSON, so it is read again.
                 x.raw, x.body = made, orjson.loads(made)
@@ -104,7 +108,7 @@ class RedactPolicy(Policy):
                 body,
                 boundary,
                 redaction.request_text,
-                partial(redact_json, redaction.request_text),
+                partial(rewrite_texts, redaction.request_text),
             )
             if made is not None:
                 x.intake.edit(made)
@@ -115,7 +119,7 @@ class RedactPolicy(Policy):
                 orjson.loads(x.raw)
             except orjson.JSONDecodeError as exc:
                 raise InvalidBody("the body is not JSON") from exc
-            x.raw = redact_json(redaction.request_text, x.raw) or x.raw
+            x.raw = rewrite_texts(redaction.request_text, x.raw) or x.raw
         elif redaction.rules.is_closed:
             raise UnsupportedEncoding("a body of this content-type cannot be redacted")
 
@@ -136,13 +140,22 @@ class RedactPolicy(Policy):
     def on_end(self, x: Exchange, end: End) -> None:
         """Count by kind and action."""
         redaction: Redaction | None = x.redaction
-        if redaction is None or not redaction.counts:
+        if redaction is None:
+            return
+        if redaction.response_id and redaction.vault.originals and not _is_forgotten(x):
+            ids = {redaction.response_id, *stored_ids(x.body, x.path)}
+            self._memory.keep(x.tenant, ids, redaction.vault.originals)
+        if not redaction.counts:
             return
         for (kind, action), number in redaction.counts.items():
             self._count(kind, action, number)
         x.notes["redactions"] = " ".join(
             f"{kind}:{action}={number}" for (kind, action), number in redaction.counts.items()
         )
+
+
+def _is_forgotten(x: Exchange) -> bool:
+    return x.body is not None and x.body.get("store") is False
 
 
 def header_of(redaction: Redaction) -> bytes:
@@ -163,7 +176,7 @@ async def recognise(redaction: Redaction, recogniser: Recogniser, raw: bytes) ->
             texts[text] = None
         return text
 
-    redact_json(note, raw)
+    rewrite_texts(note, raw)
     try:
         answers = await recogniser.find(list(texts)) if texts else []
     except DetectorUnavailable:
@@ -172,54 +185,6 @@ async def recognise(redaction: Redaction, recogniser: Recogniser, raw: bytes) ->
         return
     for text, spans in zip(texts, answers, strict=False):
         redaction.recognise(text, spans)
-
-
-def redact_json(text: Callable[[str], str], raw: bytes) -> bytes | None:
-    """JSON with ``text`` applied to every string; ``None`` if nothing changed."""
-
-    def leaf(path: Path, value: str) -> str | None:
-        if is_structural(path, value):
-            return None
-        if value.startswith("data:") and (parts := split_data_url(value)) is not None:
-            head, held = parts
-            made = held if held is None else text(held)
-            return None if made is None or made == held else join_data_url(head, made)
-        return inner(path, value)
-
-    def inner(_: Path, value: str) -> str:
-        if not is_json_text(value):
-            return text(value)
-        # Its own strings, so that what is restored in them is escaped right.
-        made = rewrite(value.encode(), inner, key)
-        return value if made is None else made.decode()
-
-    def key(_: Path, name: str) -> str:
-        return text(name)
-
-    return rewrite(raw, leaf, key)
-
-
-def _refuse_tokens(body: Mapping[str, Any]) -> None:
-    for name in _TOKENS:
-        value = body.get(name)
-        while isinstance(value, list) and value:
-            value = value[0]
-        if isinstance(value, int) and name in body and isinstance(body[name], list):
-            raise BadRequest(f"{name} must be text: tokens cannot be redacted", param=name)
-
-
-def asks_json(body: Mapping[str, Any] | None) -> bool:
-    """Whether the answer's own text was asked for as JSON."""
-    if body is None:
-        return False
-    text = body.get("text")
-    for form in (
-        body.get("response_format"),
-        text.get("format") if isinstance(text, dict) else None,
-    ):
-        if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
-            return True
-    return False
 
 
 class _Whole(StreamHalf):
@@ -239,7 +204,7 @@ class _Whole(StreamHalf):
             send(frame)
             return
         try:
-            orjson.loads(raw)
+            self._note(orjson.loads(raw))
         except orjson.JSONDecodeError:
             try:
                 text = raw.decode()
@@ -257,6 +222,10 @@ class _Whole(StreamHalf):
         self._x.answer_headers = headers
         send(frame if made is None else Frame(made, made))
 
+    def _note(self, body: Any) -> None:
+        if isinstance(body, dict) and body.get("object") in ("response", "conversation"):
+            self._redaction.response_id = str(body.get("id", ""))
+
     def _leaf(self, path: Path, text: str) -> str | None:
         if is_structural(path, text):
             return None
@@ -270,7 +239,7 @@ class _Whole(StreamHalf):
 class _Stream(StreamHalf):
     """An answer in events."""
 
-    __slots__ = ("_rewriter",)
+    __slots__ = ("_redaction", "_rewriter")
 
     def __init__(self, redaction: Redaction, *, json_content: bool) -> None:
         def open_channel(is_json: bool) -> Channel:  # noqa: FBT001 - a callback's one argument
@@ -279,6 +248,7 @@ class _Stream(StreamHalf):
         def whole(text: str, is_json: bool) -> str:  # noqa: FBT001
             return redaction.answer_text(text, is_json=is_json)
 
+        self._redaction = redaction
         self._rewriter = Rewriter(open_channel, whole, json_content=json_content)
 
     def feed(self, frame: Frame, send: Send) -> None:
@@ -288,6 +258,7 @@ class _Stream(StreamHalf):
         except ContentFiltered as exc:
             exc.sequence = self._rewriter.next_number
             raise
+        self._redaction.response_id = self._rewriter.response_id
         for made in frames:
             send(made)
 

@@ -40,7 +40,7 @@ def from_percent(text: bytes) -> str | None:
 
 
 def from_escapes(text: bytes) -> str | None:
-    """What ``\\u0041``, ``\\x41`` and ``&#65;`` stand for."""
+    """What escapes of JavaScript, C and HTML stand for."""
 
     def char(match: re.Match[bytes]) -> bytes:
         hexadecimal = match[1] or match[2] or match[3]

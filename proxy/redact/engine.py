@@ -139,7 +139,7 @@ class Engine:
         """The leftmost place from which a match may still grow.
 
         The length of ``text`` if there is none.  Trying single places forwards
-        beats one search that ends in ``\\z``: RE2 runs that one backwards, with
+        beats one search anchored at the end: RE2 runs that one backwards, with
         every state of every pattern alive in its first step.
         """
         end = len(text)

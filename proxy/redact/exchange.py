@@ -20,16 +20,18 @@ SECRETS: Final = "secrets"
 class Redaction:
     """Redacts the texts of a request and restores those of its answer.
 
-    ``recognised`` is what a service found in which text.  ``counts`` says how often what was done with which kind.  ``told`` is told of
+    ``recognised`` is what a service found in which text, ``response_id`` the id
+    under which the provider keeps the answer.  ``counts`` says how often what was done with which kind.  ``told`` is told of
     each finding and what stands in its place; only the command line asks.
     """
 
-    __slots__ = ("counts", "recognised", "rules", "told", "vault")
+    __slots__ = ("counts", "recognised", "response_id", "rules", "told", "vault")
 
     def __init__(self, rules: Ruleset, key: TenantKey) -> None:
         self.rules = rules
         self.vault = Vault(key)
         self.counts: dict[tuple[str, Action], int] = {}
+        self.response_id = ""
         self.recognised: dict[str, list[Finding]] = {}
         self.told: Callable[[Finding, Action, str], None] | None = None
 

@@ -178,7 +178,7 @@ class Ruleset:
     answers: Source | None = None
     answer_action: Action = "mask"
     is_closed: bool = True
-    allows_tokens: bool = False
+    allows_unreadable: bool = False
     key: bytes = field(default=b"", repr=False)
 
     def action_for(self, kind: str) -> Action:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import b32encode
+from collections.abc import Mapping
 from typing import Final
 
 from proxy.redact.views import normalised
@@ -95,6 +96,11 @@ class Vault:
             self.originals[name] = original
             self._labels = ()
         return name
+
+    def recall(self, originals: Mapping[str, str]) -> None:
+        """Know what earlier exchanges of the same conversation knew."""
+        self.originals.update(originals)
+        self._labels = ()
 
     def irreversible(self, kind: str, original: str) -> str:
         """A pseudonym that nothing is remembered of."""

@@ -75,6 +75,7 @@ class Rewriter:
         self._runs: dict[Key, Run] = {}
         self._templates: list[Template] = []
         self._shift = 0
+        self.response_id = ""
         self.next_number = 0
 
     def feed(self, frame: Frame) -> list[Frame]:
@@ -119,6 +120,9 @@ class Rewriter:
 
     def _event(self, frame: Frame, event: dict[str, Any]) -> list[Frame]:
         closes, ends = _closing(event)
+        response = event.get("response")
+        if isinstance(response, dict):
+            self.response_id = str(response.get("id", ""))
         walk = _Walk(self, event, closes)
         data = rewrite(frame.data, walk.leaf, walk.key)
         before = self._flush(

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.frame import Frame
-from proxy.policies.redact import redact_json
 from proxy.redact.exchange import Channel
 from proxy.redact.patterns import Program, closure
 from proxy.redact.ruleset import ALL
 from proxy.redact.scan import scan
 from proxy.wire.leaves import rewrite
+from proxy.wire.texts import rewrite_texts
 from tests.redaction import (
     KINDS,
     RESTORING,
@@ -87,7 +87,7 @@ def test_a_json_body_comes_back_as_it_was(values, data):
     arguments = orjson.dumps({"to": f"<<{values[0]}>>", "also": [f"a <<{values[-1]}>>"]}).decode()
     body = orjson.dumps({"x": 1.50, "m": [f"<<{v}>> {v}" for v in values], "arguments": arguments})
 
-    sent = redact_json(one.request_text, body)
+    sent = rewrite_texts(one.request_text, body)
 
     assert sent is not None
     assert not any(f"<<{v}>>" in t for v in values for t in strings(orjson.loads(sent)))
@@ -224,7 +224,7 @@ def test_unknown_bytes_of_a_body_are_left_alone(text):
         literal,
     )
 
-    made = redact_json(redaction().request_text, raw)
+    made = rewrite_texts(redaction().request_text, raw)
 
     if made is not None:
         body = orjson.loads(made)

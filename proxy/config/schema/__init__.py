@@ -78,7 +78,7 @@ class Settings(Record):
 
 
 __all__ = [
-    "Address", "Cache", "Guard", "HttpDetector", "Key", "Limits", "Match", "Percent", "Price", "Record",
-    "Redaction", "Retry", "Route", "Rule", "RuleTests", "Secret", "Settings", "Target", "Tenant",
-    "Timeouts", "Tls", "Upstream",
+    "Address", "Cache", "Guard", "HttpDetector", "Key", "Limits", "Match", "Percent", "Price",
+    "Record", "Redaction", "Retry", "Route", "Rule", "RuleTests", "Secret", "Settings", "Target",
+    "Tenant", "Timeouts", "Tls", "Upstream",
 ]  # fmt: skip

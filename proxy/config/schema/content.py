@@ -92,7 +92,7 @@ class Redaction(Record):
     key: Secret = setting(
         "Key of pseudonyms, 32 bytes in base64; empty: one of each process's own.", Secret("")
     )
-    token_arrays: Literal["refuse", "allow"] = setting(
+    unreadable: Literal["refuse", "allow"] = setting(
         "Prompts given as token numbers, which cannot be read.", "refuse"
     )
     restore: bool = setting("Put the originals back in answers.", default=True)
