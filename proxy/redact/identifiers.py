@@ -98,6 +98,10 @@ def _ip(text: bytes) -> int:
     return 0 if address.is_loopback or address.is_unspecified else len(text)
 
 
+def _before_at(text: bytes) -> int:
+    return text.rindex(b"@")
+
+
 def _email(text: bytes) -> int:
     local, _, domain = text.partition(b"@")
     is_good = len(local) <= 64 and b".." not in local and b".." not in domain
@@ -129,7 +133,7 @@ _B58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _LETTER: Final = r"A-Za-z0-9\x{C0}-\x{24F}"
 
 _VERSION: Final = re.compile(
-    rb"(?i)(?:section|chapter|version|release|clause|rule|paragraph|\xc2\xa7|\bv|\bver|\brev)[ .]?\Z"
+    rb"(?i)(?:section|chapter|version|release|clause|rule|paragraph|\xc2\xa7|\bv|\bver|\brev)[ .]?\Z|[0-9]\.\Z"
 )
 
 DETECTORS: Final = (
@@ -172,7 +176,7 @@ DETECTORS: Final = (
     Detector(
         kind="url_credentials", form="userinfo", rank=3,
         pattern=r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://",
-        value=r"""[^\s/:@"'<>\\]*:[^\s/@"'<>\\]+@""",
+        value=r"""[^\s/:@"'<>\\]*:[^\s/@"'<>\\]+@""", judge=_before_at,
     ),
     Detector(kind="crypto_address", form="bitcoin", judge=_coin, rank=4,
              pattern=rf"\b[13]{_B58}{{25,34}}\b|\bbc1[a-z0-9]{{25,87}}\b"),
