@@ -46,9 +46,8 @@ def streamed(one, events, *, json_content=False):
     framer = Framer()
     out = []
     for data in events:
-        for frame in framer.feed(data):
-            out += made.feed(frame)
-    out += made.flush()
+        made.feed(framer.feed(data), out.append)
+    made.flush(out.append)
     return b"".join(frame.raw for frame in out)
 
 

@@ -249,6 +249,7 @@ class _Chain:
         """A ``Write`` that frames what it is given and sends it down the chain."""
         send, client = self.send, self._client
         assert client is not None
+        pausing = [p for p in self._flushes if type(p[0]).pause is not StreamHalf.pause]
 
         def write(data: bytes) -> bool:
             # One write for all events of one read, as without halves.
@@ -256,6 +257,8 @@ class _Chain:
             try:
                 for frame in framer.feed(data):
                     send(frame)
+                for half, on in pausing:
+                    half.pause(on)
             finally:
                 self._batch = None
                 if batch:

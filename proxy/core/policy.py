@@ -25,7 +25,9 @@ class StreamHalf:
     """Sees one answer go by.  Plain calls, no awaiting, no I/O.
 
     ``feed`` gets whole frames, never torn ones, and sends on none, one or
-    several for each; ``flush`` is the last chance to let go of what is held.
+    several for each.  ``pause`` says that no more of them are at hand: what was
+    gathered to be looked at together is looked at now.  ``flush`` is the last
+    chance to let go of what is held.
     """
 
     __slots__ = ()
@@ -33,6 +35,9 @@ class StreamHalf:
     def feed(self, frame: Frame, send: Send) -> None:
         """Take one frame; pass on what may go."""
         send(frame)
+
+    def pause(self, send: Send) -> None:
+        """Look at what was gathered and pass on what may go."""
 
     def flush(self, send: Send) -> None:
         """The answer is over: pass on what was held back."""

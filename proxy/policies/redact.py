@@ -87,6 +87,8 @@ class RedactPolicy(Policy):
         if x.body is not None and x.raw is not None:
             if not redaction.rules.allows_unreadable:
                 refuse_tokens(x.body)
+            if redaction.is_clean(x.raw):
+                return
             if redaction.rules.recogniser is not None:
                 await recognise(redaction, redaction.rules.recogniser, x.raw)
             made = rewrite_texts(redaction.request_text, x.raw)
@@ -200,7 +202,7 @@ class _Whole(StreamHalf):
     def feed(self, frame: Frame, send: Send) -> None:
         """Rewrite its strings, or all of it where it is plain text."""
         redaction, raw = self._redaction, frame.raw
-        if redaction.rules.answers is None and _MARK not in raw:
+        if _MARK not in raw and redaction.is_clean_answer(raw):
             send(frame)
             return
         try:
@@ -239,7 +241,7 @@ class _Whole(StreamHalf):
 class _Stream(StreamHalf):
     """An answer in events."""
 
-    __slots__ = ("_redaction", "_rewriter")
+    __slots__ = ("_frames", "_redaction", "_rewriter")
 
     def __init__(self, redaction: Redaction, *, json_content: bool) -> None:
         def open_channel(is_json: bool) -> Channel:  # noqa: FBT001 - a callback's one argument
@@ -249,20 +251,24 @@ class _Stream(StreamHalf):
             return redaction.answer_text(text, is_json=is_json)
 
         self._redaction = redaction
+        self._frames: list[Frame] = []
         self._rewriter = Rewriter(open_channel, whole, json_content=json_content)
 
     def feed(self, frame: Frame, send: Send) -> None:
-        """Send what may go on of one event."""
+        """Gather: what came in one read is looked at together."""
+        self._frames.append(frame)
+
+    def pause(self, send: Send) -> None:
+        """Send what may go on of the events at hand."""
+        frames, self._frames = self._frames, []
         try:
-            frames = self._rewriter.feed(frame)
+            self._rewriter.feed(frames, send)
         except ContentFiltered as exc:
             exc.sequence = self._rewriter.next_number
             raise
         self._redaction.response_id = self._rewriter.response_id
-        for made in frames:
-            send(made)
 
     def flush(self, send: Send) -> None:
         """The stream ended without saying so."""
-        for made in self._rewriter.flush():
-            send(made)
+        self.pause(send)
+        self._rewriter.flush(send)

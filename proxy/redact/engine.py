@@ -101,6 +101,15 @@ class Engine:
         )
 
     @property
+    def reads_within(self) -> bool:
+        """No detector asks for the beginning or the end of a text."""
+        return True
+
+    def may_find(self, text: bytes) -> bool:
+        """Whether there is a candidate."""
+        return self._gate is not None and self._gate.find(text, 0, len(text))[0] >= 0
+
+    @property
     def as_written(self) -> None:
         """All detectors know text as it reads."""
 

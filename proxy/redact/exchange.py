@@ -10,11 +10,14 @@ from proxy.redact.detector import Finding
 from proxy.redact.engine import TooMany
 from proxy.redact.restore import Restorer, restored
 from proxy.redact.ruleset import Action, Ruleset, masked
-from proxy.redact.scan import scan
+from proxy.redact.scan import Source, scan
 from proxy.redact.vault import TenantKey, Vault, VaultFull
-from proxy.redact.views import context
+from proxy.redact.views import context, views
 
 SECRETS: Final = "secrets"
+
+_ESCAPES: Final = ((b"\\n", b"\n"), (b'\\"', b'"'), (b"\\t", b"\t"), (b"\\/", b"/"), (b"\\r", b"\r"),
+                   (b"\\b", b"\b"), (b"\\f", b"\f"))  # fmt: skip
 
 
 class Redaction:
@@ -34,6 +37,23 @@ class Redaction:
         self.response_id = ""
         self.recognised: dict[str, list[Finding]] = {}
         self.told: Callable[[Finding, Action, str], None] | None = None
+
+    def is_clean(self, raw: bytes) -> bool:
+        """Whether a look at a whole JSON body shows that no string of it holds
+        anything.
+
+        Strings are what stands between quotes, and nothing that is looked for
+        can tell a quote from the end of a text.  Whatever could make that
+        untrue (escapes within escapes, codes of codes) is not clean.
+        """
+        source = self.rules.source
+        if not source.reads_within or self.rules.recogniser is not None:
+            return False
+        return _is_clean(source, raw)
+
+    def is_clean_answer(self, raw: bytes) -> bool:
+        """The same of an answer in which nothing is to be restored."""
+        return self.rules.answers is None or _is_clean(self.rules.answers, raw)
 
     def request_text(self, text: str) -> str:
         """What is sent instead of ``text``.  Raises ``ContentFiltered``."""
@@ -62,7 +82,10 @@ class Redaction:
     def answer_text(self, text: str, *, is_json: bool) -> str:
         """A whole text of an answer, scanned and restored."""
         channel = Channel(self, is_json=is_json)
-        return channel.feed(text, is_final=True)
+        made = channel.feed(text, is_final=True)
+        if channel.stopped is not None:
+            raise channel.stopped
+        return made
 
     def applied(
         self, text: str, start: int, end: int, found: list[Finding], *, is_answer: bool
@@ -100,6 +123,19 @@ class Redaction:
         return "" if action == "remove" else original
 
 
+def _is_clean(source: Source, raw: bytes) -> bool:
+    if b"data:" in raw:
+        return False
+    if b"\\" in raw:
+        if b"\\u" in raw or b"\\\\" in raw:
+            return False
+        for escape, char in _ESCAPES:
+            raw = raw.replace(escape, char)
+    if raw.isascii():
+        return not source.may_find(raw)
+    return not any(source.may_find(view.data) for view in views(raw.decode()))
+
+
 def _with(found: list[Finding], more: list[Finding]) -> list[Finding]:
     """Both, in order; of two that overlap the one that was found here."""
     added = [one for one in more if not any(f.start < one.end and one.start < f.end for f in found)]
@@ -111,9 +147,13 @@ def _with(found: list[Finding], more: list[Finding]) -> list[Finding]:
 
 
 class Channel:
-    """One run of text of an answer that comes in pieces: scan, then restore."""
+    """One run of text of an answer that comes in pieces: scan, then restore.
 
-    __slots__ = ("_buffer", "_redaction", "_restorer", "_scans", "_start")
+    ``stopped`` is why nothing more may go, once a finding is to be blocked: what
+    stands before it is still given.
+    """
+
+    __slots__ = ("_buffer", "_redaction", "_restorer", "_scans", "_start", "stopped")
 
     def __init__(self, redaction: Redaction, *, is_json: bool) -> None:
         self._redaction = redaction
@@ -121,6 +161,7 @@ class Channel:
         self._restorer = None
         if redaction.vault.originals:
             self._restorer = Restorer(redaction.vault, is_json=is_json)
+        self.stopped: ContentFiltered | None = None
         self._buffer = ""
         self._start = 0  # of what has not been sent; before it stands what is seen of it
 
@@ -139,10 +180,10 @@ class Channel:
         return self.feed("", is_final=True)
 
     @property
-    def held(self) -> int:
-        """Characters held back."""
-        held = len(self._buffer) - self._start
-        return held + self._restorer.held if self._restorer is not None else held
+    def pending(self) -> str:
+        """What is held back."""
+        scanned = self._restorer.held if self._restorer is not None else ""
+        return scanned + self._buffer[self._start :]
 
     def _scanned(self, text: str, *, is_final: bool) -> str:
         assert self._scans is not None
@@ -156,7 +197,11 @@ class Channel:
                 ) from exc
             found, until = [], len(buffer)
         if found:
-            out = self._redaction.applied(buffer, start, until, found, is_answer=True)
+            try:
+                out = self._redaction.applied(buffer, start, until, found, is_answer=True)
+            except ContentFiltered as exc:
+                self.stopped = exc
+                return buffer[start : found[0].start]
         else:
             out = buffer[start:until]
         seen = context(buffer, until)

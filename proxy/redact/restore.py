@@ -74,6 +74,6 @@ class Restorer:
         return held
 
     @property
-    def held(self) -> int:
-        """Characters held back."""
-        return len(self._held)
+    def held(self) -> str:
+        """What is held back."""
+        return self._held

@@ -31,6 +31,9 @@ WINDOW: Final = 512
 would otherwise read on to the end of the text for each of its matches."""
 
 
+_ANCHOR: Final = re.compile(r"""[\^$"]|\\[AzBCQ]""")
+
+
 class OwnPattern:
     """A pattern out of the configuration, as a source of findings."""
 
@@ -38,6 +41,7 @@ class OwnPattern:
         self._name = name
         program = Program(pattern)
         self._find = program.find
+        self._reads_within = _ANCHOR.search(pattern) is None
         self._seen: tuple[bytes, int] = (b"", 0)
         if (size := program.size) > MAX_PROGRAM:
             raise UnusablePattern(
@@ -79,6 +83,15 @@ class OwnPattern:
         """Only whole texts are searched for these."""
         return start
 
+    @property
+    def reads_within(self) -> bool:
+        """Not where it may ask for the beginning or the end of a text, or a quote."""
+        return self._reads_within
+
+    def may_find(self, text: bytes) -> bool:
+        """Whether it matches."""
+        return self._find(text, 0, len(text))[0] >= 0
+
 
 class OwnTerms:
     """Words out of the configuration, found in any case and as whole words."""
@@ -113,6 +126,12 @@ class OwnTerms:
     def open_at(self, text: bytes, start: int) -> int:
         """Only whole texts are searched for these."""
         return start
+
+    reads_within = True
+
+    def may_find(self, text: bytes) -> bool:
+        """Whether one of the terms stands there, as a word or in one."""
+        return bool(self._automaton.find_matches_as_indexes(text.lower()))
 
 
 def _is_word(text: bytes, start: int, end: int) -> bool:

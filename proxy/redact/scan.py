@@ -25,6 +25,15 @@ class Source(Protocol):
         """What of it, if anything."""
         ...
 
+    @property
+    def reads_within(self) -> bool:
+        """Whether it finds the same in a text that stands within another, in quotes."""
+        ...
+
+    def may_find(self, text: bytes) -> bool:
+        """Whether there is anything to look at closer; false is certain."""
+        ...
+
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost finding that begins in ``text[start:limit]``."""
         ...
@@ -129,6 +138,15 @@ class Sources:
     def as_written(self) -> Source | None:
         """Those of them that want it."""
         return self._as_written
+
+    @property
+    def reads_within(self) -> bool:
+        """Whether all of them do."""
+        return all(source.reads_within for source in self._sources)
+
+    def may_find(self, text: bytes) -> bool:
+        """Whether any of them may."""
+        return any(source.may_find(text) for source in self._sources)
 
     def first(self, text: bytes, start: int, limit: int) -> Finding | None:
         """The leftmost of all; of those that begin together the longest.

@@ -9,30 +9,35 @@ its own, before anything says that the run is over.  Strings that come whole
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
 
+from proxy.core.errors import ContentFiltered
 from proxy.core.frame import Frame
-from proxy.wire.events import TERMINAL
+from proxy.core.policy import Send
 from proxy.wire.leaves import Path, rewrite
+from proxy.wire.runs import Key, closing, key_of
 from proxy.wire.structural import is_name, is_structural
 from proxy.wire.synthetic import numbered, piece_of_choice, piece_of_item, without_logprobs
-from proxy.wire.template import Template
+from proxy.wire.template import Seen, Template
 
 MAX_TEMPLATES: Final = 16
-_PIECES: Final = frozenset({
-    "content", "reasoning_content", "reasoning", "refusal", "text", "arguments", "input",
-    "thinking", "transcript", "delta", "partial_json", "summary",
-})  # fmt: skip
-"""Names under which text comes in pieces wherever in a delta they stand."""
-
-Key = tuple[str | int | None, ...]
 
 
 class Channel(Protocol):
-    """Takes a run piece by piece."""
+    """Takes a run piece by piece.
+
+    ``stopped`` is set when nothing may go on any more.
+    """
+
+    stopped: ContentFiltered | None
+
+    @property
+    def pending(self) -> str:
+        """What is held back."""
+        ...
 
     def feed(self, text: str) -> str:
         """What may go on now."""
@@ -78,13 +83,75 @@ class Rewriter:
         self.response_id = ""
         self.next_number = 0
 
-    def feed(self, frame: Frame) -> list[Frame]:
-        """The events that go on in the place of one."""
-        raw = frame.raw
-        for template in self._templates:
-            literal = template.literal(raw)
-            if literal is not None:
-                return self._fast(frame, template, literal)
+    def feed(self, frames: Sequence[Frame], send: Send) -> None:
+        """Send what goes on in the place of the events that are at hand."""
+        at = 0
+        while at < len(frames):
+            template = self._known(frames[at].raw)
+            if template is None:
+                self._send(self._one(frames[at]), send)
+                at += 1
+                continue
+            like = [template.seen(frames[at])]
+            for frame in frames[at + 1 :]:
+                if template.literal(frame.raw) is None:
+                    break
+                like.append(template.seen(frame))
+            at += len(like)
+            self._together(template, like, send)
+
+    def flush(self, send: Send) -> None:
+        """The stream is over: what its runs still hold."""
+        self._send(self._flush(lambda _: True), send)
+
+    def _send(self, frames: Iterable[Frame], send: Send) -> None:
+        for frame in frames:
+            send(frame)
+        for run in self._runs.values():
+            if run.channel.stopped is not None:
+                raise run.channel.stopped
+
+    def _known(self, raw: bytes) -> Template | None:
+        for i, template in enumerate(self._templates):
+            if template.literal(raw) is not None:
+                if i:
+                    self._templates.insert(0, self._templates.pop(i))
+                return template
+        return None
+
+    def _together(self, template: Template, like: list[Seen], send: Send) -> None:
+        """Events of one run one after the other: their text is looked at as one.
+
+        Mostly it goes on as it came, less what is held back of its end, and so
+        do all events but the last.
+        """
+        run: Run = template.owner
+        texts = [seen.text() for seen in like]
+        pending = run.channel.pending
+        given = pending + "".join(texts)
+        made = run.channel.feed(given[len(pending) :])
+        run.raw = like[-1].frame.raw
+        shares = [made] + [""] * (len(like) - 1)
+        if len(like) > 1 and given.startswith(made) and made + run.channel.pending == given:
+            shares, at = [], 0
+            for i, text in enumerate(texts):
+                end = at + len(text) + (0 if i else len(pending))
+                shares.append(made[at:end])
+                at = end
+        is_stopped = run.channel.stopped is not None
+        for seen, text, share in zip(like, texts, shares, strict=True):
+            if seen.number >= 0:
+                self.next_number = seen.number + self._shift + 1
+            if share == text and not self._shift:
+                send(seen.frame)
+            else:
+                send(template.filled(seen, share, self._shift))
+            if is_stopped:
+                break
+        self._send((), send)
+
+    def _one(self, frame: Frame) -> list[Frame]:
+        """The events that go on in the place of one that is like none before."""
         if not frame.data or frame.data == b"[DONE]":
             return [*self._flush(lambda _: True), frame] if frame.data else [frame]
         try:
@@ -97,29 +164,8 @@ class Rewriter:
             return [frame]
         return self._event(frame, event)
 
-    def flush(self) -> list[Frame]:
-        """The stream is over: what its runs still hold."""
-        return self._flush(lambda _: True)
-
-    def _fast(self, frame: Frame, template: Template, literal: bytes) -> list[Frame]:
-        """An event like one before it, but for a piece of text."""
-        run: Run = template.owner
-        text = orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()
-        made = run.channel.feed(text)
-        if template is not self._templates[0]:
-            self._templates.remove(template)
-            self._templates.insert(0, template)
-        if template.number >= 0:
-            self.next_number = template.number + self._shift + 1
-        if made == text and not self._shift:
-            run.raw = frame.raw
-            return [frame]
-        raw = template.filled(frame.raw, literal, orjson.dumps(made)[1:-1], self._shift)
-        run.raw = raw
-        return [Frame(raw, raw[raw.index(b"{") :].rstrip(), frame.event)]
-
     def _event(self, frame: Frame, event: dict[str, Any]) -> list[Frame]:
-        closes, ends = _closing(event)
+        closes, ends = closing(event)
         response = event.get("response")
         if isinstance(response, dict):
             self.response_id = str(response.get("id", ""))
@@ -200,7 +246,7 @@ class _Walk:
         if "logprobs" in path:
             self.is_like = False
             return None
-        key = _key_of(self._event, path)
+        key = key_of(self._event, path)
         if key is None:
             if is_structural(path, text):
                 return None
@@ -222,63 +268,6 @@ class _Walk:
         made = self._rewriter.whole(path, text)
         self.is_like = self.is_like and made == text
         return made
-
-
-def _key_of(event: dict[str, Any], path: Path) -> Key | None:
-    """The run that the string at ``path`` is a piece of."""
-    if path[0] == "choices" and len(path) > 2:
-        choice = event["choices"][path[1]]
-        if path[2] == "text" and len(path) == 3:
-            return choice.get("index", path[1]), "text"
-        if path[2] != "delta" or (len(path) > 4 and path[-1] not in _PIECES):
-            return None
-        if len(path) == 4 and path[3] in ("role", "name", "id", "type"):
-            return None
-        return choice.get("index", path[1]), *_named(choice["delta"], path[3:])
-    kind = event.get("type")
-    if not isinstance(kind, str):
-        return None
-    if kind.endswith(".delta") and path == ["delta"] and not kind.endswith("audio.delta"):
-        part = event.get("content_index", event.get("summary_index"))
-        return kind, event.get("output_index"), part, event.get("item_id")
-    if kind == "content_block_delta" and path[0] == "delta" and path[-1] in _PIECES:
-        return kind, event.get("index"), path[-1], None
-    return None
-
-
-def _named(value: Any, path: Path) -> Path:
-    """``path`` with positions in lists given by the ``index`` of what is there."""
-    named: Path = []
-    for step in path:
-        value = value[step]
-        index = value.get("index") if isinstance(value, dict) else None
-        named.append(index if isinstance(step, int) and isinstance(index, int) else step)
-    return named
-
-
-def _closing(event: dict[str, Any]) -> tuple[set[int], Callable[[Key], bool]]:
-    """Which choices an event ends, and a test for the runs that it ends."""
-    choices = event.get("choices")
-    if isinstance(choices, list):
-        over = {
-            c.get("index", i)
-            for i, c in enumerate(choices)
-            if isinstance(c, dict) and c.get("finish_reason") is not None
-        }
-        return over, lambda key: key[0] in over
-    kind = event.get("type")
-    if not isinstance(kind, str):
-        return set(), lambda _: bool(event.get("error"))
-    if kind in TERMINAL or kind in ("error", "message_stop", "message_delta"):
-        return set(), lambda _: True
-    if kind == "content_block_stop":
-        index = event.get("index")
-        return set(), lambda key: key[1] == index
-    if not kind.endswith(".done"):
-        return set(), lambda _: False
-    item = event.get("output_index")
-    part = event.get("content_index", event.get("summary_index"))
-    return set(), lambda key: key[1] == item and (part is None or key[2] in (part, None))
 
 
 def _with_data(frame: Frame, data: bytes) -> Frame:

@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
+from proxy.core.frame import Frame
+
 _BODY = re.compile(rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*')
 _NUMBER = re.compile(rb'"sequence_number":\s*(\d{1,12})')
 _PADDING = b'"obfuscation":"'
@@ -21,7 +25,17 @@ class Template:
     ``number`` is the sequence number of the event matched last, -1 without one.
     """
 
-    __slots__ = ("_after", "_before", "_between", "_end", "_padded", "_start", "number", "owner")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_between",
+        "_end",
+        "_padded",
+        "_start",
+        "_stop",
+        "number",
+        "owner",
+    )
 
     def __init__(self, before: bytes, between: bytes, after: bytes, owner: Any) -> None:
         self._before = before
@@ -30,7 +44,7 @@ class Template:
         self._padded = bool(found)
         self._after = padding + found
         self._end = after[after.index(b'"', len(padding) + len(found)) :] if found else b""
-        self._start = 0
+        self._start = self._stop = 0
         self.owner = owner
         self.number = -1
 
@@ -77,13 +91,35 @@ class Template:
         literal = raw[start:end]
         if (b'"' in literal or b"\\" in literal) and not _BODY.fullmatch(literal):
             return None
-        self._start = start
+        self._start, self._stop = start, end
         return literal
 
-    def filled(self, raw: bytes, literal: bytes, other: bytes, shift: int) -> bytes:
-        """``raw`` with ``other`` in the place of its string, numbered on by ``shift``."""
-        end = self._start + len(literal)
+    def seen(self, frame: Frame) -> Seen:
+        """Where the string stands in the frame that ``literal`` was asked about."""
+        return Seen(frame, self._start, self._stop, self.number)
+
+    def filled(self, seen: Seen, text: str, shift: int) -> Frame:
+        """The event with ``text`` in the place of its string, numbered on by ``shift``."""
+        raw = seen.frame.raw
+        head = raw[: seen.start]
         if shift and self._between:
-            head = b"%s%d%s" % (self._before, self.number + shift, self._between)
-            return head + other + raw[end:]
-        return raw[: self._start] + other + raw[end:]
+            head = b"%s%d%s" % (self._before, seen.number + shift, self._between)
+        made = head + orjson.dumps(text)[1:-1] + raw[seen.stop :]
+        return Frame(made, made[made.index(b"{") :].rstrip(), seen.frame.event)
+
+
+class Seen:
+    """One event that is like a template: where its string stands, its number."""
+
+    __slots__ = ("frame", "number", "start", "stop")
+
+    def __init__(self, frame: Frame, start: int, stop: int, number: int) -> None:
+        self.frame = frame
+        self.start = start
+        self.stop = stop
+        self.number = number
+
+    def text(self) -> str:
+        """The string."""
+        literal = self.frame.raw[self.start : self.stop]
+        return orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()

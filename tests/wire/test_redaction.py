@@ -14,16 +14,17 @@ from tests.scripted import (
     DONE,
     REPLY,
     ROLE,
+    SSE_HEAD,
     STOP,
     WORDS,
     Scripted,
     chunk,
+    framed,
     json_answer,
     says,
     streams,
     then,
 )
-from tests.scripted import SSE_HEAD, framed
 
 RULES = """\
 redaction:
@@ -157,7 +158,7 @@ def everywhere():
             {"role": "system", "content": f"Customer: Mrs. {person}", "name": employee},
             {"role": "user", "content": [{"type": "text", "text": f"card {card}"}, {"type": "image_url", "image_url": {"url": "data:text/plain;base64,amFuZS5yb2VAZXhhbXBsZS5jb20="}}]},
             {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "pay", "arguments": orjson.dumps({"iban": iban, jane: [ssn, {"type": jane}]}).decode()}}]},
-            {"role": "tool", "tool_call_id": "call_1", "content": orjson.dumps([{"ip": ip, "esc": "\"" + jane}]).decode()},
+            {"role": "tool", "tool_call_id": "call_1", "content": orjson.dumps([{"ip": ip, "esc": '"' + jane}]).decode()},
         ],
         "tools": [{"type": "function", "function": {"name": "f", "description": f"call {phone}", "parameters": {"enum": [jane]}}}],
         "stop": [ssn, f"x{employee}"[1:]], "metadata": {"type": jane, "note": key}, "user": jane,

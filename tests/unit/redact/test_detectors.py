@@ -24,11 +24,11 @@ EVADED = {
 LOOKALIKE = str.maketrans("aeopcxyABCEHKMOPTX-0", "аеорсхуАВСЕНКМОРТХ–０")
 DISGUISES = {
     "plain": lambda t: t,
-    "zero-width": lambda t: "\u200b".join(t),
-    "joiners": lambda t: "\u2060\ufeff".join(t),
+    "zero-width": "\u200b".join,
+    "joiners": "\u2060\ufeff".join,
     "full-width": lambda t: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t),
     "tag characters": lambda t: "".join(chr(0xE0000 + ord(c)) for c in t),
-    "tag characters between": lambda t: "\U000e0041".join(t),
+    "tag characters between": "\U000e0041".join,
     "homoglyphs": lambda t: t.translate(LOOKALIKE),
     "bold letters": lambda t: "".join(chr(0x1D7CE + int(c)) if c.isdigit() else c for c in t),
     "base64": lambda t: base64.b64encode(t.encode()).decode(),

@@ -101,9 +101,9 @@ def test_arguments_in_a_responses_stream_are_escaped_and_their_full_text_too():
     events = [
         typed("response.function_call_arguments.delta", 0, **place, delta='{"v":"' + name[:5]),
         typed("response.function_call_arguments.delta", 1, **place, delta=name[5:] + '"}'),
-        typed("response.function_call_arguments.done", 2, **place, arguments='{"v":"%s"}' % name),
+        typed("response.function_call_arguments.done", 2, **place, arguments=f'{{"v":"{name}"}}'),
         typed(
-            "response.output_item.done", 3, output_index=0, item={"arguments": '{"v":"%s"}' % name}
+            "response.output_item.done", 3, output_index=0, item={"arguments": f'{{"v":"{name}"}}'}
         ),
     ]
 
