@@ -36,6 +36,7 @@ def rewriter(one, *, json_content=False):
     return Rewriter(
         lambda is_json: Channel(one, is_json=is_json),
         lambda text, is_json: one.answer_text(text, is_json=is_json),
+        mark=b"PII_",
         json_content=json_content,
     )
 

@@ -252,7 +252,7 @@ class _Stream(StreamHalf):
 
         self._redaction = redaction
         self._frames: list[Frame] = []
-        self._rewriter = Rewriter(open_channel, whole, json_content=json_content)
+        self._rewriter = Rewriter(open_channel, whole, mark=_MARK, json_content=json_content)
 
     def feed(self, frame: Frame, send: Send) -> None:
         """Gather: what came in one read is looked at together."""

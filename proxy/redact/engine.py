@@ -25,6 +25,9 @@ MAX_LENGTH: Final = 8192
 
 _SAMPLES: Final = tuple("éßΑжа中あ한अ🙂０\u200b\u00a0–")
 
+FEW: Final = 80
+"""Bytes up to which single places are tried."""
+
 _WORD: Final = tuple(chr(b).isalnum() or b == 95 for b in range(128)) + (False,) * 128
 
 
@@ -85,9 +88,10 @@ class Engine:
         gate = "|".join(map(shortest, sources))
         self._gate = Program(gate, max_mem=64 << 20) if sources else None
         begun = [closure(source) for source in sources]
-        self._begun = None
+        self._begun = self._ending = None
         if sources:
             self._begun = Program("|".join(begun), max_mem=64 << 20, is_longest=True)
+            self._ending = Program(f"(?:{'|'.join(begun)})\\z", max_mem=64 << 20)
         self._by_first = _by_first(self._ready, begun)
         self._outside = [bool(row) for row in self._by_first]
         self._inside = (
@@ -147,13 +151,16 @@ class Engine:
     def open_at(self, text: bytes, start: int) -> int:
         """The leftmost place from which a match may still grow.
 
-        The length of ``text`` if there is none.  Trying single places forwards
-        beats one search anchored at the end: RE2 runs that one backwards, with
-        every state of every pattern alive in its first step.
+        The length of ``text`` if there is none.  Over a few words, trying single
+        places forwards beats one search anchored at the end: RE2 runs that one
+        backwards, with every state of every pattern alive in its first step.
         """
         end = len(text)
-        if self._begun is None:
+        if self._begun is None or self._ending is None:
             return end
+        if end - start > FEW:
+            at, _ = self._ending.find(text, max(start, end - MAX_LENGTH), end)
+            return end if at < 0 else at
         reach = self._begun.end_at
         is_word = start > 0 and _WORD[text[start - 1]]
         for at in range(max(start, end - MAX_LENGTH), end):

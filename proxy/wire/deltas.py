@@ -9,6 +9,7 @@ its own, before anything says that the run is over.  Strings that come whole
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
@@ -17,7 +18,7 @@ import orjson
 from proxy.core.errors import ContentFiltered
 from proxy.core.frame import Frame
 from proxy.core.policy import Send
-from proxy.wire.leaves import Path, rewrite
+from proxy.wire.leaves import Path, each, rewrite
 from proxy.wire.runs import Key, closing, key_of
 from proxy.wire.structural import is_name, is_structural
 from proxy.wire.synthetic import numbered, piece_of_choice, piece_of_item, without_logprobs
@@ -63,7 +64,8 @@ class Rewriter:
     """Rewrites one event stream.
 
     ``open_channel`` makes a channel (told whether its text is JSON), ``whole``
-    rewrites a string that comes whole.  ``json_content`` says that the answer
+    rewrites a string that comes whole, ``mark`` stands in every key that it would
+    change.  ``json_content`` says that the answer
     itself was asked for as JSON.
     """
 
@@ -72,10 +74,12 @@ class Rewriter:
         open_channel: Callable[[bool], Channel],
         whole: Callable[[str, bool], str],
         *,
+        mark: bytes,
         json_content: bool,
     ) -> None:
         self._open_channel = open_channel
         self._whole = whole
+        self._mark = mark
         self._json_content = json_content
         self._runs: dict[Key, Run] = {}
         self._templates: list[Template] = []
@@ -170,7 +174,10 @@ class Rewriter:
         if isinstance(response, dict):
             self.response_id = str(response.get("id", ""))
         walk = _Walk(self, event, closes)
-        data = rewrite(frame.data, walk.leaf, walk.key)
+        each(event, [], walk.look)
+        data = None
+        if walk.is_changed or self._mark in frame.data:
+            data = rewrite(frame.data, walk.leaf, walk.key)
         before = self._flush(
             lambda key: key not in walk.fed and ends(key), event.get("sequence_number")
         )
@@ -229,41 +236,56 @@ class Rewriter:
 
 
 class _Walk:
-    """The strings of one event, each to its run or rewritten whole."""
+    """The strings of one event, each to its run or rewritten whole.
 
-    __slots__ = ("_closes", "_event", "_rewriter", "fed", "is_like", "text_changed")
+    They are looked at as they were parsed; the event's bytes are gone through
+    only if something has changed, and then what was found is put into them.
+    """
+
+    __slots__ = ("_closes", "_event", "_made", "_rewriter", "fed", "is_changed", "is_like",
+                 "text_changed")  # fmt: skip
 
     def __init__(self, rewriter: Rewriter, event: dict[str, Any], closes: set[int]) -> None:
         self._rewriter = rewriter
         self._event = event
         self._closes = closes
+        self._made: deque[tuple[str, str]] = deque()
         self.fed: set[Key] = set()
+        self.is_changed = False
         self.is_like = True  # another event with the same bytes around its text
         self.text_changed = False
 
-    def leaf(self, path: Path, text: str) -> str | None:
+    def look(self, path: Path, text: str) -> None:
         """One string value."""
+        made = text
         if "logprobs" in path:
             self.is_like = False
-            return None
-        key = key_of(self._event, path)
-        if key is None:
-            if is_structural(path, text):
-                return None
+        elif (key := key_of(self._event, path)) is not None:
+            made = self._piece(key, path, text)
+            self.text_changed = self.text_changed or made != text
+        elif not is_structural(path, text):
             made = self._rewriter.whole(path, text)
             self.is_like = self.is_like and made == text
-        else:
-            run = self._rewriter.run(key, path)
-            if not run.raw:
-                run.raw = b"data: " + orjson.dumps(self._event) + b"\n\n"
-            self.fed.add(key)
-            made = run.channel.feed(text)
-            if key[0] in self._closes:
-                made += run.channel.flush()
-        self.text_changed = self.text_changed or made != text
-        return made
+            self.text_changed = self.text_changed or made != text
+        self.is_changed = self.is_changed or made != text
+        self._made.append((text, made))
 
-    def key(self, path: Path, text: str) -> str | None:
+    def _piece(self, key: Key, path: Path, text: str) -> str:
+        run = self._rewriter.run(key, path)
+        if not run.raw:
+            run.raw = b"data: " + orjson.dumps(self._event) + b"\n\n"
+        self.fed.add(key)
+        made = run.channel.feed(text)
+        return made + run.channel.flush() if key[0] in self._closes else made
+
+    def leaf(self, path: Path, text: str) -> str:
+        """The same in the bytes."""
+        if self._made and self._made[0][0] == text:
+            return self._made.popleft()[1]
+        # A key that is given twice: only the last of its values was parsed.
+        return self._rewriter.whole(path, text)
+
+    def key(self, path: Path, text: str) -> str:
         """One key that is no plain name."""
         made = self._rewriter.whole(path, text)
         self.is_like = self.is_like and made == text

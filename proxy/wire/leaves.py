@@ -7,7 +7,7 @@ is, and of a key that is given twice both values are seen.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import orjson
@@ -77,6 +77,29 @@ def rewrite(raw: bytes, visit: Visit, visit_key: Visit | None = None) -> bytes |
         return None
     out.append(raw[done:])
     return b"".join(out)
+
+
+def each(value: object, path: Path, visit: Callable[[Path, str], None]) -> None:
+    """Every string below ``value``, in the order in which it was written."""
+    if isinstance(value, str):
+        visit(path, value)
+        return
+    items: Iterable[tuple[str | int, object]]
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return
+    path.append("")
+    for step, inner in items:
+        if inner.__class__ in _WITH_TEXT:
+            path[-1] = step
+            each(inner, path, visit)
+    path.pop()
+
+
+_WITH_TEXT: Final = frozenset({str, dict, list})
 
 
 def is_json_text(text: str) -> bool:
