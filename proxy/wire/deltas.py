@@ -11,53 +11,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
-from proxy.core.errors import ContentFiltered
 from proxy.core.frame import Frame
 from proxy.core.policy import Send
 from proxy.wire.leaves import Path, each, rewrite
-from proxy.wire.runs import Key, closing, key_of
+from proxy.wire.runs import Channel, Key, Run, closing, key_of
 from proxy.wire.structural import is_name, is_structural
 from proxy.wire.synthetic import numbered, piece_of_choice, piece_of_item, without_logprobs
 from proxy.wire.template import Seen, Template
 
 MAX_TEMPLATES: Final = 16
-
-
-class Channel(Protocol):
-    """Takes a run piece by piece.
-
-    ``stopped`` is set when nothing may go on any more.
-    """
-
-    stopped: ContentFiltered | None
-
-    @property
-    def pending(self) -> str:
-        """What is held back."""
-        ...
-
-    def feed(self, text: str) -> str:
-        """What may go on now."""
-        ...
-
-    def flush(self) -> str:
-        """What was held back."""
-        ...
-
-
-class Run:
-    """One run: its channel, where it stands in an event, and its last event."""
-
-    __slots__ = ("channel", "path", "raw")
-
-    def __init__(self, channel: Channel, path: Path, raw: bytes) -> None:
-        self.channel = channel
-        self.path = path
-        self.raw = raw
+MAX_PLAIN: Final = 64
 
 
 class Rewriter:
@@ -86,21 +53,23 @@ class Rewriter:
         self._shift = 0
         self.response_id = ""
         self.next_number = 0
+        self.plain: set[tuple[str | int, ...]] = set()
 
     def feed(self, frames: Sequence[Frame], send: Send) -> None:
         """Send what goes on in the place of the events that are at hand."""
         at = 0
         while at < len(frames):
-            template = self._known(frames[at].raw)
-            if template is None:
+            first = self._known(frames[at])
+            if first is None:
                 self._send(self._one(frames[at]), send)
                 at += 1
                 continue
-            like = [template.seen(frames[at])]
+            template = self._templates[0]
+            like = [first]
             for frame in frames[at + 1 :]:
-                if template.literal(frame.raw) is None:
+                if (seen := template.match(frame)) is None:
                     break
-                like.append(template.seen(frame))
+                like.append(seen)
             at += len(like)
             self._together(template, like, send)
 
@@ -115,12 +84,13 @@ class Rewriter:
             if run.channel.stopped is not None:
                 raise run.channel.stopped
 
-    def _known(self, raw: bytes) -> Template | None:
+    def _known(self, frame: Frame) -> Seen | None:
+        """What the first template that matches sees; it is put in front."""
         for i, template in enumerate(self._templates):
-            if template.literal(raw) is not None:
+            if (seen := template.match(frame)) is not None:
                 if i:
                     self._templates.insert(0, self._templates.pop(i))
-                return template
+                return seen
         return None
 
     def _together(self, template: Template, like: list[Seen], send: Send) -> None:
@@ -130,11 +100,11 @@ class Rewriter:
         do all events but the last.
         """
         run: Run = template.owner
-        texts = [seen.text() for seen in like]
+        texts = [seen[4] for seen in like]
         pending = run.channel.pending
         given = pending + "".join(texts)
         made = run.channel.feed(given[len(pending) :])
-        run.raw = like[-1].frame.raw
+        run.raw = like[-1][0].raw
         shares = [made] + [""] * (len(like) - 1)
         if len(like) > 1 and given.startswith(made) and made + run.channel.pending == given:
             shares, at = [], 0
@@ -144,10 +114,10 @@ class Rewriter:
                 at = end
         is_stopped = run.channel.stopped is not None
         for seen, text, share in zip(like, texts, shares, strict=True):
-            if seen.number >= 0:
-                self.next_number = seen.number + self._shift + 1
+            if seen[3] >= 0:
+                self.next_number = seen[3] + self._shift + 1
             if share == text and not self._shift:
-                send(seen.frame)
+                send(seen[0])
             else:
                 send(template.filled(seen, share, self._shift))
             if is_stopped:
@@ -257,16 +227,25 @@ class _Walk:
 
     def look(self, path: Path, text: str) -> None:
         """One string value."""
+        known = (*path, text)
+        if known in self._rewriter.plain:
+            self._made.append((text, text))
+            return
         made = text
         if "logprobs" in path:
             self.is_like = False
         elif (key := key_of(self._event, path)) is not None:
             made = self._piece(key, path, text)
             self.text_changed = self.text_changed or made != text
-        elif not is_structural(path, text):
-            made = self._rewriter.whole(path, text)
-            self.is_like = self.is_like and made == text
-            self.text_changed = self.text_changed or made != text
+        else:
+            if not is_structural(path, text):
+                made = self._rewriter.whole(path, text)
+            if made != text:
+                self.is_like = False
+                self.text_changed = True
+            elif len(self._rewriter.plain) < MAX_PLAIN:
+                # Ids and names come again with every event.
+                self._rewriter.plain.add(known)
         self.is_changed = self.is_changed or made != text
         self._made.append((text, made))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from proxy.core.errors import ContentFiltered
 from proxy.wire.events import TERMINAL
 from proxy.wire.leaves import Path
 
@@ -15,6 +16,39 @@ _PIECES: Final = frozenset({
 """Names under which text comes in pieces wherever in a delta they stand."""
 
 Key = tuple[str | int | None, ...]
+
+
+class Channel(Protocol):
+    """Takes a run piece by piece.
+
+    ``stopped`` is set when nothing may go on any more.
+    """
+
+    stopped: ContentFiltered | None
+
+    @property
+    def pending(self) -> str:
+        """What is held back."""
+        ...
+
+    def feed(self, text: str) -> str:
+        """What may go on now."""
+        ...
+
+    def flush(self) -> str:
+        """What was held back."""
+        ...
+
+
+class Run:
+    """One run: its channel, where it stands in an event, and its last event."""
+
+    __slots__ = ("channel", "path", "raw")
+
+    def __init__(self, channel: Channel, path: Path, raw: bytes) -> None:
+        self.channel = channel
+        self.path = path
+        self.raw = raw
 
 
 def key_of(event: dict[str, Any], path: Path) -> Key | None:

@@ -19,11 +19,13 @@ _NUMBER = re.compile(rb'"sequence_number":\s*(\d{1,12})')
 _PADDING = b'"obfuscation":"'
 
 
-class Template:
-    """The bytes of an event around one string.  ``owner`` is whose string it is.
+Seen = tuple[Frame, int, int, int, str]
+"""A frame that is like a template: where its string begins and ends, its sequence
+number (-1 without one), and the string."""
 
-    ``number`` is the sequence number of the event matched last, -1 without one.
-    """
+
+class Template:
+    """The bytes of an event around one string.  ``owner`` is whose string it is."""
 
     __slots__ = (
         "_after",
@@ -44,9 +46,7 @@ class Template:
         self._padded = bool(found)
         self._after = padding + found
         self._end = after[after.index(b'"', len(padding) + len(found)) :] if found else b""
-        self._start = self._stop = 0
         self.owner = owner
-        self.number = -1
 
     @classmethod
     def of(cls, raw: bytes, name: str, owner: Any) -> Template | None:
@@ -66,16 +66,18 @@ class Template:
         # A number behind the string would have to be found again each time.
         return None if b'"sequence_number"' in after else cls(before, b"", after, owner)
 
-    def literal(self, raw: bytes) -> bytes | None:
-        """What stands between the quotes, if ``raw`` is like this."""
+    def match(self, frame: Frame) -> Seen | None:
+        """The string in ``frame``, if that is like this; ``None`` if not."""
+        raw = frame.raw
         if not raw.startswith(self._before):
             return None
         start = len(self._before)
+        number = -1
         if self._between:
             end = raw.find(self._between, start, start + 12 + len(self._between))
             if end < 0 or not raw[start:end].isdigit():
                 return None
-            self.number = int(raw[start:end])
+            number = int(raw[start:end])
             start = end + len(self._between)
         if self._padded:
             end = raw.rfind(self._after, start)
@@ -86,40 +88,20 @@ class Template:
             end = len(raw) - len(self._after)
         else:
             return None
+        literal = raw[start:end]
         if end < start:
             return None
-        literal = raw[start:end]
-        if (b'"' in literal or b"\\" in literal) and not _BODY.fullmatch(literal):
-            return None
-        self._start, self._stop = start, end
-        return literal
-
-    def seen(self, frame: Frame) -> Seen:
-        """Where the string stands in the frame that ``literal`` was asked about."""
-        return Seen(frame, self._start, self._stop, self.number)
+        if b'"' in literal or b"\\" in literal:
+            if not _BODY.fullmatch(literal):
+                return None
+            return frame, start, end, number, orjson.loads(b'"%s"' % literal)
+        return frame, start, end, number, literal.decode()
 
     def filled(self, seen: Seen, text: str, shift: int) -> Frame:
         """The event with ``text`` in the place of its string, numbered on by ``shift``."""
-        raw = seen.frame.raw
-        head = raw[: seen.start]
+        frame, start, stop, number, _ = seen
+        head = frame.raw[:start]
         if shift and self._between:
-            head = b"%s%d%s" % (self._before, seen.number + shift, self._between)
-        made = head + orjson.dumps(text)[1:-1] + raw[seen.stop :]
-        return Frame(made, made[made.index(b"{") :].rstrip(), seen.frame.event)
-
-
-class Seen:
-    """One event that is like a template: where its string stands, its number."""
-
-    __slots__ = ("frame", "number", "start", "stop")
-
-    def __init__(self, frame: Frame, start: int, stop: int, number: int) -> None:
-        self.frame = frame
-        self.start = start
-        self.stop = stop
-        self.number = number
-
-    def text(self) -> str:
-        """The string."""
-        literal = self.frame.raw[self.start : self.stop]
-        return orjson.loads(b'"%s"' % literal) if b"\\" in literal else literal.decode()
+            head = b"%s%d%s" % (self._before, number + shift, self._between)
+        made = head + orjson.dumps(text)[1:-1] + frame.raw[stop:]
+        return Frame(made, made[made.index(b"{") :].rstrip(), frame.event)

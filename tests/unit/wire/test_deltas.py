@@ -32,7 +32,9 @@ def one():
     ],
 )  # fmt: skip
 def test_a_template_knows_its_like_and_nothing_else(first, like, literal):
-    assert Template.of(first, "a", None).literal(like) == literal
+    seen = Template.of(first, "a", None).match(Frame(like, b""))
+
+    assert (seen and like[seen[1] : seen[2]]) == literal
 
 
 def test_a_string_that_stands_twice_or_before_a_number_makes_no_template():
