@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
 
-from ahocorasick_rs import MATCHKIND_LEFTMOST_LONGEST, BytesAhoCorasick
+from ahocorasick_rs import MATCHKIND_LEFTMOST_LONGEST, BytesAhoCorasick, Implementation
 
 from proxy.core.ports import Recogniser
 from proxy.redact import encoded, identifiers, national, people, secrets
@@ -25,6 +25,9 @@ ALL: Final[tuple[Detector, ...]] = (
 
 MAX_MATCHES: Final = 5000
 """Matches of one pattern of somebody's own in one text."""
+
+SMALL: Final = 1000
+"""Terms up to which the faster and larger of two automata is made."""
 
 WINDOW: Final = 512
 """Bytes that such a pattern is searched in first.  A pattern like ``a.*z|a``
@@ -102,7 +105,11 @@ class OwnTerms:
         found = sorted({form.lower() for form in written if form.strip()})
         if not found:
             raise UnusablePattern("the terms are empty")
-        self._automaton = BytesAhoCorasick(found, matchkind=MATCHKIND_LEFTMOST_LONGEST)
+        self._automaton = BytesAhoCorasick(
+            found,
+            matchkind=MATCHKIND_LEFTMOST_LONGEST,
+            implementation=Implementation.DFA if len(found) < SMALL else None,
+        )
         self._seen: tuple[bytes, list[tuple[int, int]]] = (b"", [])
 
     @property

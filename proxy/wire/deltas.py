@@ -100,29 +100,31 @@ class Rewriter:
         do all events but the last.
         """
         run: Run = template.owner
-        texts = [seen[4] for seen in like]
         pending = run.channel.pending
-        given = pending + "".join(texts)
+        given = pending + "".join([seen[4] for seen in like])
         made = run.channel.feed(given[len(pending) :])
         run.raw = like[-1][0].raw
-        shares = [made] + [""] * (len(like) - 1)
-        if len(like) > 1 and given.startswith(made) and made + run.channel.pending == given:
-            shares, at = [], 0
-            for i, text in enumerate(texts):
-                end = at + len(text) + (0 if i else len(pending))
-                shares.append(made[at:end])
-                at = end
-        is_stopped = run.channel.stopped is not None
-        for seen, text, share in zip(like, texts, shares, strict=True):
-            if seen[3] >= 0:
-                self.next_number = seen[3] + self._shift + 1
-            if share == text and not self._shift:
+        fill, shift = template.filled, self._shift
+        if like[-1][3] >= 0:
+            self.next_number = like[-1][3] + shift + 1
+        if run.channel.stopped is not None or made + run.channel.pending != given:
+            # Something was changed: it all goes with the first of them.
+            send(fill(like[0], made, shift))
+            if run.channel.stopped is not None:
+                self.next_number = like[0][3] + shift + 1
+                raise run.channel.stopped
+            for seen in like[1:]:
+                send(fill(seen, "", shift))
+            return
+        at = 0
+        for i, seen in enumerate(like):
+            text = seen[4]
+            end = at + len(text) + (0 if i else len(pending))
+            if not shift and end <= len(made) and (i or not pending):
                 send(seen[0])
             else:
-                send(template.filled(seen, share, self._shift))
-            if is_stopped:
-                break
-        self._send((), send)
+                send(fill(seen, made[at:end], shift))
+            at = end
 
     def _one(self, frame: Frame) -> list[Frame]:
         """The events that go on in the place of one that is like none before."""

@@ -43,9 +43,11 @@ def refuse_tokens(body: Mapping[str, Any]) -> None:
     """Raise if a prompt is given as numbers, which say nothing to us."""
     for name in _TOKENS:
         value = body.get(name)
+        if not isinstance(value, list):
+            continue
         while isinstance(value, list) and value:
             value = value[0]
-        if isinstance(value, int) and name in body and isinstance(body[name], list):
+        if isinstance(value, int):
             raise BadRequest(f"{name} must be text: tokens cannot be redacted", param=name)
 
 
@@ -65,10 +67,14 @@ def asks_json(body: Mapping[str, Any] | None) -> bool:
 
 def stored_ids(body: Mapping[str, Any] | None, path: str) -> list[str]:
     """Ids of what the provider stored and the request goes on from."""
-    body = body or {}
+    if body is None:
+        body = {}
     conversation = body.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
+    previous = body.get("previous_response_id")
     named = _STORED.match(path)
-    ids = (body.get("previous_response_id"), conversation, named[1] if named else None)
+    if not (conversation or previous or named):
+        return []
+    ids = (previous, conversation, named[1] if named else None)
     return [one for one in ids if isinstance(one, str) and one]
