@@ -35,7 +35,7 @@ def check(
         for problem in rule(settings)
     ]
     problems += _prices(settings, has_price)
-    return problems, list(_unreachable(settings))
+    return problems, [*_unreachable(settings), *_pseudonyms(settings)]
 
 
 def _at(record: Record, path: str, message: str) -> Problem:
@@ -231,6 +231,13 @@ def _prices(s: Settings, has_price: Callable[[str], bool]) -> Found:
 
 def _is_priced(s: Settings, model: str) -> bool:
     return any(fnmatchcase(model, pattern) for pattern in s.prices)
+
+
+def _pseudonyms(s: Settings) -> Found:
+    if s.workers > 1:
+        for redaction in s.redaction.values():
+            if not redaction.key:
+                yield _at(redaction, "", "without a key each worker gives its own pseudonyms")
 
 
 def _unreachable(s: Settings) -> Found:

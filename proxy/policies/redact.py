@@ -121,6 +121,8 @@ class RedactPolicy(Policy):
                 orjson.loads(x.raw)
             except orjson.JSONDecodeError as exc:
                 raise InvalidBody("the body is not JSON") from exc
+            if redaction.rules.recogniser is not None:
+                await recognise(redaction, redaction.rules.recogniser, x.raw)
             x.raw = rewrite_texts(redaction.request_text, x.raw) or x.raw
         elif redaction.rules.is_closed:
             raise UnsupportedEncoding("a body of this content-type cannot be redacted")

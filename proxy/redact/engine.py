@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.redact.detector import Detector, Finding
-from proxy.redact.patterns import Program, closure, shortest
+from proxy.redact.patterns import closure, program, shortest
 from proxy.redact.scan import scan
 from proxy.redact.views import SEEN
 
@@ -24,6 +24,9 @@ MAX_LENGTH: Final = 8192
 """Bytes of the longest candidate of all, which is the most that is held back."""
 
 _SAMPLES: Final = tuple("éßΑжа中あ한अ🙂０\u200b\u00a0–")
+
+MEMORY: Final = 64 << 20
+"""Bytes that the states of one large program may take; it builds those it meets."""
 
 FEW: Final = 80
 """Bytes up to which single places are tried."""
@@ -43,10 +46,10 @@ class _Ready:
     def __init__(self, detector: Detector, inner: Engine | None) -> None:
         self._inner = inner
         self.detector = detector
-        self.end_at = Program(detector.whole).end_at
+        self.end_at = program(detector.whole).end_at
         self.value = None
         if detector.value:
-            self.value = Program(f"{detector.pattern}({detector.value})").group_at
+            self.value = program(f"{detector.pattern}({detector.value})").group_at
         self.judge = detector.judge
 
     def at(self, text: bytes, start: int) -> Finding | None:
@@ -86,12 +89,12 @@ class Engine:
         self._ready = [_Ready(d, inner) for d in detectors]
         sources = [d.whole for d in detectors]
         gate = "|".join(map(shortest, sources))
-        self._gate = Program(gate, max_mem=64 << 20) if sources else None
+        self._gate = program(gate, MEMORY) if sources else None
         begun = [closure(source) for source in sources]
         self._begun = self._ending = None
         if sources:
-            self._begun = Program("|".join(begun), max_mem=64 << 20, is_longest=True)
-            self._ending = Program(f"(?:{'|'.join(begun)})\\z", max_mem=64 << 20)
+            self._begun = program("|".join(begun), MEMORY, is_longest=True)
+            self._ending = program(f"(?:{'|'.join(begun)})\\z", MEMORY)
         self._by_first = _by_first(self._ready, begun)
         self._outside = [bool(row) for row in self._by_first]
         self._inside = (
@@ -177,9 +180,9 @@ def _by_first(ready: list[_Ready], begun: list[str]) -> list[tuple[_Ready, ...]]
     table: list[list[_Ready]] = [[] for _ in range(256)]
     samples = [bytes((b,)) for b in range(128)] + [c.encode() for c in _SAMPLES]
     for one, source in zip(ready, begun, strict=True):
-        program = Program(f"(?:{source})\\z")
+        made = program(f"(?:{source})\\z")
         for sample in samples:
-            if program.end_at(sample, 0, len(sample)) == len(sample):
+            if made.end_at(sample, 0, len(sample)) == len(sample):
                 if len(sample) == 1:
                     table[sample[0]].append(one)
                 else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import re2
@@ -79,6 +80,12 @@ class Program:
         spans = self._match(ANCHORED, text, start, end)
         found: tuple[int, int] = spans[1]
         return found
+
+
+@cache
+def program(source: str, max_mem: int = 8 << 20, *, is_longest: bool = False) -> Program:
+    """The program of a pattern of ours, made once for all engines."""
+    return Program(source, max_mem=max_mem, is_longest=is_longest)
 
 
 @dataclass(frozen=True, slots=True)

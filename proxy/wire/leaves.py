@@ -12,6 +12,10 @@ from typing import Final
 
 import orjson
 
+from proxy.core.errors import UpstreamProtocol
+
+MAX_DEPTH: Final = 200
+
 Path = list[str | int]
 """Keys and positions from the top of a body down to one value."""
 
@@ -80,7 +84,12 @@ def rewrite(raw: bytes, visit: Visit, visit_key: Visit | None = None) -> bytes |
 
 
 def each(value: object, path: Path, visit: Callable[[Path, str], None]) -> None:
-    """Every string below ``value``, in the order in which it was written."""
+    """Every string below ``value``, in the order in which it was written.
+
+    Raises ``UpstreamProtocol`` on an answer that is nested beyond reason.
+    """
+    if len(path) > MAX_DEPTH:
+        raise UpstreamProtocol(f"the upstream's answer is nested over {MAX_DEPTH} levels deep")
     if isinstance(value, str):
         visit(path, value)
         return

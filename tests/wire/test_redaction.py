@@ -5,6 +5,7 @@ import gzip
 import re
 from contextlib import asynccontextmanager
 
+import openai
 import orjson
 import pytest
 from aiohttp import web
@@ -584,3 +585,35 @@ async def test_two_requests_at_once_never_get_each_others_originals(tmp_path):
     for i, answer in enumerate(answers):
         assert set(re.findall(r"jane\d@example.com", said(answer))) == {f"jane{i}@example.com"}
     assert DIGEST
+
+
+async def test_the_official_client_reads_restored_streams_of_both_kinds(tmp_path):
+    async def script(peer):
+        seen = peer.upstream.requests[-1]
+        name = re.search(rb"PII_EMAIL_[a-z2-7]{8}", seen.body)[0].decode()
+        if b"/responses" in seen.line.encode():
+            await peer.stream(responses("You are ", name[:9]))
+        else:
+            pieces = [chunk({"content": t}) for t in ("You are ", name[:7], name[7:], " P", "II_E")]
+            await peer.stream([ROLE, *pieces, STOP, DONE])
+
+    async with (
+        running(tmp_path, script) as made,
+        openai.AsyncOpenAI(base_url=made.url, api_key="sk-test", max_retries=0) as client,
+    ):
+        text = ""
+        asked = [{"role": "user", "content": "jane@example.com"}]
+        async for event in await client.chat.completions.create(
+            model="m", messages=asked, stream=True
+        ):
+            text += event.choices[0].delta.content or ""
+        deltas, final = "", ""
+        async for event in await client.responses.create(
+            model="m", input="jane@example.com", stream=True
+        ):
+            deltas += event.delta if event.type == "response.output_text.delta" else ""
+            final = event.response.output if event.type == "response.completed" else final
+
+    assert text == "You are jane@example.com PII_E"
+    assert deltas.startswith("You are PII_EMAIL")
+    assert final[0].content[0].text == deltas

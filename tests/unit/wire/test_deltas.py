@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from proxy.core.errors import UpstreamProtocol
 from proxy.core.frame import Frame
 from proxy.wire.form import rewrite_form
 from proxy.wire.leaves import rewrite
@@ -128,6 +129,13 @@ def test_a_block_of_messages_is_a_run():
 
     assert "".join(e["delta"]["text"] for e in made_events if "delta" in e) == "jane@example.com P"
     assert made_events[-1]["type"] == "content_block_stop"
+
+
+def test_an_event_nested_beyond_reason_is_the_upstreams_fault():
+    deep = b"data: " + b'{"a":' * 300 + b'"x"' + b"}" * 300 + b"\n\n"
+
+    with pytest.raises(UpstreamProtocol):
+        streamed(one()[0], [deep])
 
 
 def test_comments_and_broken_events_pass():
