@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from hashlib import sha256
 from typing import Final
 
 from stdnum import bitcoin, iban, luhn
@@ -116,11 +117,22 @@ def _coin(text: bytes) -> int:
     return len(text)
 
 
+_BITCOIN: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_RIPPLE: Final = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
+_MONERO: Final = 95
+
+
 def _base58(text: bytes) -> int:
-    """A mixed run of base 58, as other coins write theirs."""
-    has = (any(48 <= b <= 57 for b in text), any(97 <= b <= 122 for b in text),
-           any(65 <= b <= 90 for b in text))  # fmt: skip
-    return len(text) if all(has) else 0
+    """An address of another coin: in base 58, ended by four bytes of its hash."""
+    if len(text) == _MONERO:
+        return len(text)
+    alphabet = _RIPPLE if text.startswith(b"r") else _BITCOIN
+    number = 0
+    for sign in text:
+        number = number * 58 + alphabet.index(sign)
+    raw = number.to_bytes(25, "big") if number.bit_length() <= 200 else b""
+    check = sha256(sha256(raw[:-4]).digest()).digest()[:4]
+    return len(text) if raw and raw[-4:] == check else 0
 
 
 def _pair(text: bytes) -> int:

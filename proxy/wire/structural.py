@@ -28,8 +28,12 @@ _ID: Final = re.compile(
 )
 _OPAQUE: Final = frozenset({
     "encrypted_content", "signature", "thought_signature", "b64_json", "partial_image_b64",
-    "obfuscation",
+    "obfuscation", "embedding",
 })  # fmt: skip
+LONG: Final = 512
+"""Characters from which a run of base64 is taken for a file; a multiple of 4."""
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _DATA_URL: Final = re.compile(
     r"data:([a-z]+/[a-z0-9.+-]+)?((?:;[a-z0-9-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE
 )
@@ -43,7 +47,7 @@ def is_structural(path: Path, text: str) -> bool:
         return _WORD.fullmatch(text) is not None and "metadata" not in path
     if key == "model":
         return len(path) == 1 or path[0] == "response"
-    if key in _OPAQUE:
+    if key in _OPAQUE or is_binary(text):
         return True
     if key == "data" and ("input_audio" in path or "audio" in path):
         return True
@@ -53,6 +57,34 @@ def is_structural(path: Path, text: str) -> bool:
 def is_name(path: Path) -> bool:
     """Whether the string at ``path`` is an embedded body of JSON by its name."""
     return bool(path) and path[-1] in ("arguments", "partial_json")
+
+
+def is_binary(text: str) -> bool:
+    """Whether a long string is base64 of something that is no text."""
+    if len(text) < LONG or not _BASE64.fullmatch(text, 0, LONG):
+        return False
+    return _decoded(text[:LONG]) is None
+
+
+def base64_text(text: str) -> str | None:
+    """What a long string says, if all of it is base64 of text."""
+    if len(text) < LONG or not _BASE64.fullmatch(text, 0, LONG):
+        return None
+    return _decoded(text)
+
+
+def _decoded(code: str) -> str | None:
+    try:
+        data = base64.b64decode(code, validate=True)
+    except binascii.Error:
+        return None
+    if b"\0" in data:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        # The last character may have been cut in two.
+        return data[: exc.start].decode() if exc.start >= len(data) - 3 else None
 
 
 def split_data_url(text: str) -> tuple[str, str | None] | None:

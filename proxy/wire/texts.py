@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proxy.core.errors import BadRequest
 from proxy.wire.leaves import Path, is_json_text, rewrite
-from proxy.wire.structural import is_structural, join_data_url, split_data_url
+from proxy.wire.structural import base64_text, is_structural, join_data_url, split_data_url
 
 _TOKENS: Final = ("prompt", "input", "tokens")
 _STORED: Final = re.compile(r"/v1/(?:responses|conversations)/([^/]+)")
@@ -24,6 +24,9 @@ def rewrite_texts(text: Callable[[str], str], raw: bytes) -> bytes | None:
             head, held = parts
             made = held if held is None else text(held)
             return None if made is None or made == held else join_data_url(head, made)
+        if (held := base64_text(value)) is not None:
+            made = text(held)
+            return None if made == held else join_data_url("", made)
         return inner(path, value)
 
     def inner(_: Path, value: str) -> str:

@@ -1,6 +1,7 @@
 """Redaction on the wire: what leaves, what comes back, what is kept of it."""
 
 import asyncio
+import base64
 import gzip
 import re
 from contextlib import asynccontextmanager
@@ -164,7 +165,7 @@ def everywhere():
         "tools": [{"type": "function", "function": {"name": "f", "description": f"call {phone}", "parameters": {"enum": [jane]}}}],
         "stop": [ssn, f"x{employee}"[1:]], "metadata": {"type": jane, "note": key}, "user": jane,
         "prediction": {"type": "content", "content": f"it is {ip}"}, "unknown": {"deep": [[{"er": card}]]},
-        "type": jane, "id": card,
+        "type": jane, "id": card, "file_data": base64.b64encode((f"{jane} " * 400).encode()).decode(),
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Single events: found by their template, numbered anew, or made up."""
 
+import base64
+
 import orjson
 import pytest
 
@@ -179,6 +181,9 @@ def test_both_values_of_a_key_given_twice_are_seen():
         (["model"], "gpt-4.1", True),
         (["tools", 0, "model"], "x", False),
         (["content", 0, "input_audio", "data"], "QUJD", True),
+        (["file", "file_data"], base64.b64encode(bytes(range(256)) * 3).decode(), True),
+        (["file", "file_data"], base64.b64encode(b"jane@example.com " * 60).decode(), False),
+        (["data", 0, "embedding"], "AAAA", True),
     ],
 )
 def test_a_word_of_the_protocol_is_one_by_its_name_and_its_look(path, text, is_word):
