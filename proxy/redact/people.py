@@ -91,7 +91,7 @@ DETECTORS: Final = (
              value=_DAY),
     Detector(
         kind="passport", form="in context", judge=_document, rank=2,
-        pattern=rf"(?i:\b(?:passport|reisepass|passeport|pasaporte|passaporto|paspoort)(?:nummer)?){_NUMBER_WORD}{_IS}",
+        pattern=rf"(?i:\b(?:passport|reisepass|passeport|pasaporte|passaporto|paspoort|travel document|ausweis|identity card|carte d.identité)(?:nummer)?){_NUMBER_WORD}{_IS}",
         value=r"[A-Z0-9]{6,12}\b",
     ),
     Detector(

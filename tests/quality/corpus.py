@@ -29,6 +29,7 @@ TEMPLATES = {
         "Wenn Sie Fragen haben, schreiben Sie an {}.", '{{"contact": "{}", "active": true}}', "{}",
     ),
     "phone": (
+        "Maria from accounts, {}", "home: {} / work: same", "Dial {} and press 2.", "Die Nummer lautet {}.", "my number is {}", "WhatsApp {}",
         "You can reach me by phone at {} after six.", "Call {} and ask for the night shift.",
         "Tel: {}", "Mein Handy: {}", "Phone number: {}.", "Téléphone : {}", "My cell is {}, text me",
         "Fax {} is out of order again.", "contact number {}", "Teléfono: {} (mañanas)",
@@ -38,6 +39,7 @@ TEMPLATES = {
         "sip gateway registered {} twice",
     ),
     "credit_card": (
+        "4 payments, all with {}", "Kreditkarte {}, gültig bis 12/27",
         "Charge my card {} for the difference.", "Card number: {}", "pan={};status=ok",
         "He read {} out over the line.", "La tarjeta {} fue rechazada.", "refund to {} please",
     ),
@@ -46,6 +48,7 @@ TEMPLATES = {
         "The account {} was closed.",
     ),
     "us_ssn": (
+        "taxpayer {} owes nothing",
         "My SSN is {}.", "Social Security Number: {}", "applicant {} was verified",
         "ssn={}", "The number {} is on the W-2.",
     ),
@@ -55,15 +58,19 @@ TEMPLATES = {
     ),
     "mac": ("device {} joined the network", "HWaddr {}", "MAC: {}", "lease for {} expired"),
     "birth_date": (
+        "birthdate={}", "She turned forty; her birthday is {}.", "d.o.b. {}", "age 44 ({})",
         "Date of birth: {}", "She was born on {} in Leeds.", "DOB {}", "Geburtsdatum: {}",
         "patient, born {}, was admitted", "Fecha de nacimiento: {}", "Date de naissance : {}", "né le {}",
     ),
-    "passport": ("passport number {}", "Passport No: {}", "Reisepass {}", "Her passport is {}.", "passeport n° {}"),
+    "passport": (
+        "travel document {} issued in Lyon", "She showed passport {} at the gate.", "Pasaporte: {}","passport number {}", "Passport No: {}", "Reisepass {}", "Her passport is {}.", "passeport n° {}"),
     "crypto_address": ("send it to {}", "wallet {}", "donations: {}", "The tx went to {} last night."),
-    "coordinates": ("meet at {}", "GPS: {}", "The sensor sits at {}.", "geo:{}"),
+    "coordinates": (
+        "drop pin {} and wait","meet at {}", "GPS: {}", "The sensor sits at {}.", "geo:{}"),
     "url_credentials": ("git clone {}", "proxy is {}", "open {} in a browser"),
     "national_id": ("{}",),
     "secrets": (
+        "curl -H 'X-Api-Key: {}' https://api.example.com", "why does {} not work?",
         "export KEY={}", "the token is {} - rotate it", "Authorization: Bearer {}", 'api_key: "{}"',
         "I pasted {} into the chat by mistake", "{{'key': '{}'}}", "{}",
     ),
