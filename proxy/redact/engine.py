@@ -25,7 +25,7 @@ MAX_LENGTH: Final = 8192
 
 _SAMPLES: Final = tuple("éßΑжа中あ한अ🙂０\u200b\u00a0–")
 
-MEMORY: Final = 64 << 20
+MEMORY: Final = 24 << 20
 """Bytes that the states of one large program may take; it builds those it meets."""
 
 FEW: Final = 80

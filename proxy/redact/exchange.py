@@ -8,7 +8,7 @@ from typing import Final
 from proxy.core.errors import ContentFiltered, RedactionFailed
 from proxy.redact.detector import Finding
 from proxy.redact.engine import TooMany
-from proxy.redact.restore import Restorer, restored
+from proxy.redact.restore import Restorer
 from proxy.redact.ruleset import Action, Ruleset, masked
 from proxy.redact.scan import Source, scan
 from proxy.redact.vault import TenantKey, Vault, VaultFull
@@ -24,8 +24,9 @@ class Redaction:
     """Redacts the texts of a request and restores those of its answer.
 
     ``recognised`` is what a service found in which text, ``response_id`` the id
-    under which the provider keeps the answer.  ``counts`` says how often what was done with which kind.  ``told`` is told of
-    each finding and what stands in its place; only the command line asks.
+    under which the provider keeps the answer.  ``counts`` says how often what was
+    done with which kind.  ``told`` is told of each finding; only the command line
+    asks.
     """
 
     __slots__ = ("counts", "recognised", "response_id", "rules", "told", "vault")
@@ -208,6 +209,3 @@ class Channel:
         self._buffer = buffer[seen:]
         self._start = until - seen
         return out
-
-
-__all__ = ["Channel", "Redaction", "restored"]

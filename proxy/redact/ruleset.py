@@ -30,9 +30,8 @@ SMALL: Final = 1000
 """Terms up to which the faster and larger of two automata is made."""
 
 WINDOW: Final = 512
-"""Bytes that such a pattern is searched in first.  A pattern like ``a.*z|a``
+"""Bytes that a pattern of somebody's own is searched in first.  A pattern like ``a.*z|a``
 would otherwise read on to the end of the text for each of its matches."""
-
 
 _ANCHOR: Final = re.compile(r"""[\^$"]|\\[AzBCQ]""")
 
@@ -225,6 +224,3 @@ _ALNUM: Final = re.compile(r"\w")
 def masked(text: str) -> str:
     """The same shape without a letter or digit of it."""
     return _ALNUM.sub("*", text)
-
-
-__all__ = ["Action", "Own", "Ruleset", "TooMany", "masked", "source_of"]
