@@ -125,7 +125,7 @@ class Redaction:
 
 
 def _is_clean(source: Source, raw: bytes) -> bool:
-    if b"data:" in raw:
+    if b"data:" in raw or b";base64," in raw:
         return False
     if b"\\" in raw:
         if b"\\u" in raw or b"\\\\" in raw:

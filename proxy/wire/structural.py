@@ -88,19 +88,19 @@ def _decoded(code: str) -> str | None:
 
 
 def split_data_url(text: str) -> tuple[str, str | None] | None:
-    """The head of a data URL, and what it holds if that is text.
+    """The head of a data URL in base64, and what it holds if that is text.
 
-    ``None`` for anything that is no data URL.
+    ``None`` for anything else, which is read as it stands.
     """
     head = _DATA_URL.match(text)
-    if head is None:
+    if head is None or head[3] is None:
         return None
-    if head[3] is None or not _TEXT_TYPE.fullmatch((head[1] or "text/plain").lower()):
+    if not _TEXT_TYPE.fullmatch((head[1] or "text/plain").lower()):
         return head[0], None
     try:
         return head[0], base64.b64decode(text[head.end() :], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        return head[0], None
+        return None
 
 
 def join_data_url(head: str, text: str) -> str:

@@ -20,7 +20,7 @@ def rewrite_texts(text: Callable[[str], str], raw: bytes) -> bytes | None:
     def leaf(path: Path, value: str) -> str | None:
         if is_structural(path, value):
             return None
-        if value.startswith("data:") and (parts := split_data_url(value)) is not None:
+        if value[:5].lower() == "data:" and (parts := split_data_url(value)) is not None:
             head, held = parts
             made = held if held is None else text(held)
             return None if made is None or made == held else join_data_url(head, made)

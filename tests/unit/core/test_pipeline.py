@@ -8,7 +8,7 @@ import pytest
 from proxy.core.errors import UpstreamReset, UpstreamTimeout
 from proxy.core.exchange import Head
 from proxy.core.frame import Frame
-from proxy.core.policy import Answer
+from proxy.core.policy import Answer, StreamHalf
 from tests.kit import Hold, Probe, Shout, Transcript, play
 
 PROMPT = "what a client said"
@@ -160,3 +160,38 @@ async def test_a_client_that_is_gone_when_it_is_to_be_refused_ends_all_the_same(
 
     assert end.kind == "upstream_broke"
     assert log[-1] == "a end upstream_broke"
+
+
+class Gather(StreamHalf):
+    """Keeps events until there are no more at hand."""
+
+    def __init__(self):
+        self.held = []
+
+    def feed(self, frame, send):
+        self.held.append(frame)
+
+    def pause(self, send):
+        for frame in self.held:
+            send(Frame.of(b"%s of %d" % (frame.data, len(self.held))))
+        self.held = []
+
+
+async def test_events_of_one_read_may_be_looked_at_together_and_leave_in_one_write():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Gather())], b"data: x\n\ndata: y\n\nda", b"ta: z\n\n")
+
+    assert [line for line in log if "data" in line] == [
+        "< data: x of 2\n\ndata: y of 2\n\n",
+        "< data: z of 1\n\n",
+    ]
+
+
+async def test_what_a_half_holds_is_let_go_when_the_upstream_breaks_off():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Hold())], b"data: x\n\n", UpstreamReset("gone"))
+
+    at = log.index("< data: x\n\n")
+    assert log[at + 1 : at + 3] == ["> close", "< refused 502 upstream_reset"]

@@ -79,6 +79,9 @@ def test_no_disguise_hides_a_value(kind, disguise, around):
         ("Frau Dr. Ärmel-Öz kommt", "person", "Ärmel-Öz"),
         ("52°31'12\"N", "coordinates", "52°31'12\"N"),
         ("1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "crypto_address", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"),
+        ("rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "crypto_address", None),
+        ("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t", "crypto_address", None),
+        ("lat: 48.8584, no more", "coordinates", "48.8584"),
         ("DB_PASSWORD='xK9#mQ2$vL'", "secrets", "xK9#mQ2$vL"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----", "secrets", None),
         ("Server=db;User Id=sa;Password=x9;", "secrets", "Server=db;User Id=sa;Password=x9"),
@@ -93,6 +96,7 @@ def test_what_is_written_as_people_write_it_is_found(text, kind, value):
 @pytest.mark.parametrize(
     "text",
     [
+        "rAbCdEfGhJkMnPqRsTuVwXyZ23456789", "+999 123456789", "+1 (0)", "\\ud83d broken", "QUJD" * 3,
         "4242 4242 4242 4241", "219-00-9999", "NL91 ABNA 0417 1643 01", "version 1.2.3.4", "127.0.0.1",
         "12:30:45", "std::vector<int>", "the password is required", "call me maybe", "1.2.3.4.5",
         "a passport photo", "sk-learn is a library", "born in the USA", "token limit: 100000000",
@@ -120,12 +124,12 @@ def test_no_pattern_takes_long(pattern, text):
     one = redaction(ruleset((), own=({"name": "own", "pattern": pattern},)))
     best = 1.0
     for _ in range(3):  # the machine may be busy with something else
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             one.request_text(text)
         except RedactionFailed as exc:
             assert exc.status == 400  # noqa: PT017 - refusing is one good answer of two
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
 
     assert best < 0.05
 

@@ -9,7 +9,7 @@ from proxy.core.errors import UpstreamProtocol
 from proxy.core.frame import Frame
 from proxy.wire.form import rewrite_form
 from proxy.wire.leaves import rewrite
-from proxy.wire.structural import is_structural
+from proxy.wire.structural import is_structural, split_data_url
 from proxy.wire.synthetic import without_logprobs
 from proxy.wire.template import Template
 from tests.redaction import KINDS, payloads, redaction, ruleset, streamed, typed
@@ -188,6 +188,31 @@ def test_both_values_of_a_key_given_twice_are_seen():
 )
 def test_a_word_of_the_protocol_is_one_by_its_name_and_its_look(path, text, is_word):
     assert is_structural(path, text) is is_word
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("data:text/plain;base64,aGk=", ("data:text/plain;base64,", "hi")),
+        ("data:;base64,aGk=", ("data:;base64,", "hi")),
+        ("data:application/json;charset=utf-8;base64,e30=", ("data:application/json;charset=utf-8;base64,", "{}")),
+        ("data:image/png;base64,iVBORw0KGgo=", ("data:image/png;base64,", None)),
+        ("data:text/plain;base64,%%%", None),
+        ("data:text/plain,jane%40example.com", None),
+        ("data: none", None),
+    ],
+)  # fmt: skip
+def test_a_data_url_is_opened_if_it_holds_text(url, parts):
+    assert split_data_url(url) == parts
+
+
+def test_lines_of_json_and_of_text_are_changed_each_in_its_way():
+    value = b'{"a":"x"}\n[1]\nplain'
+    body = b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--X--\r\n' % value
+
+    made = rewrite_form(body, b"X", str.upper, lambda raw: raw.replace(b"x", b"y"))
+
+    assert b'{"a":"y"}\n[1]\nPLAIN' in made
 
 
 def test_a_form_without_anything_to_change_is_left_as_it_is():
