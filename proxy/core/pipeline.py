@@ -247,7 +247,7 @@ class _Chain:
 
     def through(self, framer: Framer) -> Write:
         """A ``Write`` that frames what it is given and sends it down the chain."""
-        send, client = self.send, self._client
+        (first, send), client = self._flushes[0], self._client
         assert client is not None
         pausing = [p for p in self._flushes if type(p[0]).pause is not StreamHalf.pause]
 
@@ -255,8 +255,7 @@ class _Chain:
             # One write for all events of one read, as without halves.
             batch = self._batch = []
             try:
-                for frame in framer.feed(data):
-                    send(frame)
+                first.feed_all(framer.feed(data), send)
                 for half, on in pausing:
                     half.pause(on)
             finally:

@@ -36,6 +36,11 @@ class StreamHalf:
         """Take one frame; pass on what may go."""
         send(frame)
 
+    def feed_all(self, frames: list[Frame], send: Send) -> None:
+        """Take what came in one read."""
+        for frame in frames:
+            self.feed(frame, send)
+
     def pause(self, send: Send) -> None:
         """Look at what was gathered and pass on what may go."""
 

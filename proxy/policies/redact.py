@@ -260,6 +260,10 @@ class _Stream(StreamHalf):
         """Gather: what came in one read is looked at together."""
         self._frames.append(frame)
 
+    def feed_all(self, frames: list[Frame], send: Send) -> None:
+        """The same of many."""
+        self._frames += frames
+
     def pause(self, send: Send) -> None:
         """Send what may go on of the events at hand."""
         frames, self._frames = self._frames, []
