@@ -168,6 +168,8 @@ class Channel:
 
     def feed(self, text: str, *, is_final: bool = False) -> str:
         """What may go on now; everything with ``is_final``."""
+        if not text and not is_final:
+            return ""
         if self._scans is not None:
             text = self._scanned(text, is_final=is_final)
         restorer = self._restorer

@@ -65,11 +65,7 @@ class Rewriter:
                 at += 1
                 continue
             template = self._templates[0]
-            like = [first]
-            for frame in frames[at + 1 :]:
-                if (seen := template.match(frame)) is None:
-                    break
-                like.append(seen)
+            like = [first, *template.match_from(frames, at + 1)]
             at += len(like)
             self._together(template, like, send)
 
@@ -253,9 +249,8 @@ class _Walk:
 
     def _piece(self, key: Key, path: Path, text: str) -> str:
         run = self._rewriter.run(key, path)
-        if not run.raw:
-            run.raw = b"data: " + orjson.dumps(self._event) + b"\n\n"
         self.fed.add(key)
+        self.is_like = self.is_like and bool(text)  # not a mere beginning
         made = run.channel.feed(text)
         return made + run.channel.flush() if key[0] in self._closes else made
 

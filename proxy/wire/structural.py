@@ -42,7 +42,11 @@ _TEXT_TYPE: Final = re.compile(r"(?:text/.*|application/(?:.*json.*|.*xml|.*yaml
 
 def is_structural(path: Path, text: str) -> bool:
     """Whether ``text`` at ``path`` is a word of the protocol or not text at all."""
-    key = next((p for p in reversed(path) if isinstance(p, str)), "")
+    key = ""
+    for step in reversed(path):
+        if isinstance(step, str):
+            key = step
+            break
     if key in _WORD_KEYS:
         return _WORD.fullmatch(text) is not None and "metadata" not in path
     if key == "model":

@@ -8,6 +8,7 @@ needed to know where the string stands.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -96,6 +97,28 @@ class Template:
                 return None
             return frame, start, end, number, orjson.loads(b'"%s"' % literal)
         return frame, start, end, number, literal.decode()
+
+    def match_from(self, frames: Sequence[Frame], at: int) -> list[Seen]:
+        """The same for as many frames from ``at`` on as are like this."""
+        found: list[Seen] = []
+        before, after = self._before, self._after
+        start, left = len(before), len(after)
+        is_plain = not self._between and not self._padded
+        for i in range(at, len(frames)):
+            frame = frames[i]
+            raw = frame.raw
+            if is_plain and raw.startswith(before) and raw.endswith(after):
+                # Once an event: the plain case costs two comparisons.
+                stop = len(raw) - left
+                literal = raw[start:stop]
+                if start <= stop and b'"' not in literal and b"\\" not in literal:
+                    found.append((frame, start, stop, -1, literal.decode()))
+                    continue
+            seen = self.match(frame)
+            if seen is None:
+                break
+            found.append(seen)
+        return found
 
     def filled(self, seen: Seen, text: str, shift: int) -> Frame:
         """The event with ``text`` in the place of its string, numbered on by ``shift``."""
