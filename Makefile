@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FUZZ ?= 2000
 
-.PHONY: setup run check test fuzz e2e e2e-vllm bench generate lock image clean
+.PHONY: setup run check test quality fuzz e2e e2e-vllm bench generate lock image clean
 
 setup: .venv/.done ## a virtual environment with everything, from the lock files
 .venv/.done: pyproject.toml requirements.lock tests/requirements.lock
@@ -24,6 +24,9 @@ check: setup ## format, lint, types, layers
 
 test: setup ## everything but the long runs; under five minutes
 	$(BIN)/pytest tests
+
+quality: setup ## precision and recall of redaction on a corpus of our own
+	$(BIN)/python -m tests.quality.measure
 
 fuzz: setup ## the property tests with FUZZ examples each
 	HYPOTHESIS_MAX_EXAMPLES=$(FUZZ) $(BIN)/pytest tests/properties --timeout 3600

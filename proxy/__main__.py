@@ -1,4 +1,4 @@
-"""The command: ``sidestream serve | check | usage | schema | keys | cache | mock``."""
+"""The command: ``sidestream serve | check | usage | redact | schema | keys | cache | mock``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from proxy import __version__
 from proxy.accounts import store_problems
 from proxy.app import has_price
 from proxy.commands.cache import add_command as add_cache
+from proxy.compile import redactions_of
 from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -30,6 +31,7 @@ from proxy.identity.keys import BadKeys
 from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
+from proxy.try_redaction import choose, everything, show, tried
 from proxy.upstream.fleet import UnusableTls
 from proxy.usage import NoLedger, add_usage, usage_of
 from proxy.workers import Supervisor, worker_command
@@ -103,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
                       help="new: make one; digest: of a key on standard input")  # fmt: skip
     keys.set_defaults(run=_keys)
     add_cache(commands, _default_config())
+    redact = commands.add_parser("redact", help="try a redaction on standard input")
+    redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
+                        help="YAML with the redaction; without one all detectors")  # fmt: skip
+    redact.add_argument("--rules", metavar="NAME", help="which redaction of the configuration")
+    redact.add_argument("--json", action="store_true", help="text and findings as one object")
+    redact.set_defaults(run=_redact)
     mock = commands.add_parser("mock", help="serve the bundled mock upstream")
     mock.add_argument("--listen", type=Address.parse, default=Address.parse("127.0.0.1:8402"))
     mock.set_defaults(run=_mock)
@@ -140,6 +148,7 @@ def _read(config: Path | None, environment: Mapping[str, str]) -> Loaded:
     if problems := store_problems(loaded.settings):
         raise ConfigError(problems)
     allowance_table(loaded.settings)
+    redactions_of(loaded.settings)  # says what is wrong; made anew, they come from a cache
     return loaded
 
 
@@ -228,6 +237,18 @@ def _keys(options: argparse.Namespace, given: list[str]) -> int:
         print(f"key (give it to the client, it is not kept): {key}")
     print(f"sha256: {sha256(key.encode()).hexdigest()}")
     return 0
+
+
+def _redact(options: argparse.Namespace, given: list[str]) -> int:
+    rules = everything()
+    if options.config is not None:
+        loaded = load(options.config, os.environ, has_price())
+        try:
+            rules = choose(redactions_of(loaded.settings), options.rules)
+        except LookupError as exc:
+            print(f"sidestream: {exc.args[0]}", file=sys.stderr)
+            return 2
+    return show(tried(rules, sys.stdin.read()), sys.stdout, sys.stderr, as_json=options.json)
 
 
 def _mock(options: argparse.Namespace, given: list[str]) -> int:

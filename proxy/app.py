@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from proxy.compile import (
     catalog_of,
     issuer_of,
     prices_of,
+    redactions_of,
     route_table,
     scopes_of,
     specs_of,
@@ -50,10 +52,14 @@ from proxy.policies.measure import MeasurePolicy
 from proxy.policies.parse import ParsePolicy
 from proxy.policies.quota import Means, QuotaPolicy
 from proxy.policies.record import RecordPolicy
+from proxy.policies.redact import RedactPolicy
 from proxy.policies.route import RoutePolicy, replanner
 from proxy.policies.switch import SwitchPolicy
 from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
+from proxy.redact.memory import Conversations
+from proxy.redact.ruleset import Ruleset
+from proxy.redact.vault import TenantKey
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
 from proxy.shared import Caches
@@ -101,6 +107,8 @@ class App:
         queues = Queues(lambda: self._fleet.gates())  # noqa: PLW0108 - it comes next
         metrics.include(queues.collect)
         self._fleet = Fleet(asyncio.get_running_loop(), clock.now, queues)
+        self._conversations = Conversations()
+        self._master = secrets.token_bytes(32)  # of pseudonyms, where none is configured
         self._shipped = load_prices(PRICES.read_bytes())
         self._guarding = Guarding(clock, metrics)
 
@@ -146,6 +154,13 @@ class App:
             RoutePolicy(table, scopes_of(settings)),
             # Both of a tenant and of a route, so after both are known.
             SwitchPolicy(self._accounts.switches),
+            # Before anything is judged, kept or counted: beyond it there are no originals.
+            RedactPolicy(
+                *self._redactions(settings),
+                self._conversations,
+                self._metrics.redacted,
+                settings.process.max_body,
+            ),
             # Only what a tenant may use is worth judging.
             ToolsPolicy(guards.toolboxes),
             # Behind whatever changes texts: judges see what the upstream will.
@@ -153,6 +168,24 @@ class App:
                 guards.requests, guards.panel, guarding.verdicts, guarding.count, guarding.rest
             ),
         )
+
+    def _redactions(
+        self, settings: Settings
+    ) -> tuple[dict[str, Ruleset], dict[str, Ruleset], Callable[[Ruleset, str], TenantKey]]:
+        """Rulesets of tenants, of routes, and the keys of their pseudonyms."""
+        made = redactions_of(settings)
+        keys: dict[tuple[bytes, str], TenantKey] = {}
+
+        def key_for(rules: Ruleset, tenant: str) -> TenantKey:
+            master = rules.key or self._master
+            key = keys.get((master, tenant))
+            if key is None:
+                key = keys[master, tenant] = TenantKey(master, tenant)
+            return key
+
+        tenants = {n: made[t.redaction] for n, t in settings.tenants.items() if t.redaction}
+        routes = {r.name: made[r.redaction] for r in settings.routes if r.redaction}
+        return tenants, routes, key_for
 
     def _answering(self, settings: Settings, guards: Guards) -> tuple[Policy, ...]:
         """Answers that are here already, and what may be kept of others."""

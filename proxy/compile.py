@@ -6,10 +6,12 @@ they take is made here, once for each configuration.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
 
 from proxy.config import schema
+from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
 from proxy.core.plan import Retry, Target
 from proxy.core.ports import Clock
@@ -18,6 +20,9 @@ from proxy.identity.fetched import Keyring
 from proxy.identity.tokens import SignedTokens
 from proxy.policies.authenticate import Caller, Issuer, Key, PathJudge
 from proxy.policies.route import Scope
+from proxy.redact.patterns import UnusablePattern
+from proxy.redact.ruleset import Own, Ruleset, source_of
+from proxy.redact.scan import Source
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
 from proxy.rules.prices import Price
@@ -25,6 +30,7 @@ from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
 from proxy.upstream.gate import Adapts, Bounds
 from proxy.upstream.providers import PROVIDERS
+from proxy.upstream.recogniser import Presidio
 from proxy.wire.endpoints import path_filter
 
 ANONYMOUS = "anonymous"
@@ -134,6 +140,57 @@ def scopes_of(settings: Settings) -> Mapping[str, Scope]:
         for name, tenant in settings.tenants.items()
     }
     return scopes or {ANONYMOUS: Scope()}
+
+
+def redactions_of(settings: Settings) -> dict[str, Ruleset]:
+    """Every redaction, its rules tried on their own examples.
+
+    Raises ``ConfigError`` with all that is wrong with them.
+    """
+    problems: list[Problem] = []
+    made = {name: _ruleset(name, one, problems) for name, one in settings.redaction.items()}
+    if problems:
+        raise ConfigError(problems)
+    return made
+
+
+def _ruleset(name: str, redaction: schema.Redaction, problems: list[Problem]) -> Ruleset:
+    own = [source for rule in redaction.rules if (source := _own_rule(rule, problems)) is not None]
+    answers = redaction.answers
+    return Ruleset(
+        name=name,
+        source=source_of(redaction.detect, own),
+        action=redaction.action,
+        actions=dict(redaction.actions),
+        recogniser=_recogniser(redaction.http) if redaction.http is not None else None,
+        restore=redaction.restore,
+        answers=source_of(answers.detect) if answers is not None else None,
+        answer_action=answers.action if answers is not None else "mask",
+        is_closed=redaction.on_error == "closed",
+        allows_unreadable=redaction.unreadable == "allow",
+        key=b64decode(redaction.key.reveal()),
+    )
+
+
+def _recogniser(http: schema.HttpDetector) -> Presidio:
+    return Presidio(
+        http.url, http.entities, language=http.language, score=http.score, timeout_s=http.timeout
+    )
+
+
+def _own_rule(rule: schema.Rule, problems: list[Problem]) -> Source | None:
+    tests = rule.tests or schema.RuleTests()
+    own = Own(rule.name, rule.pattern, rule.terms, tests.match, tests.no_match)
+    try:
+        source = own.source()
+    except UnusablePattern as exc:
+        where = "pattern" if rule.pattern else "terms"
+        problems.append(Problem(rule.place, f"{rule.where}.{where}", str(exc)))
+        return None
+    for kind, i in own.failures(source):
+        wanted = "finds nothing in this" if kind == "match" else "finds something in this"
+        problems.append(Problem(tests.place, f"{tests.where}.{kind}[{i}]", f"the rule {wanted}"))
+    return source
 
 
 def catalog_of(settings: Settings, table: RouteTable) -> dict[str, tuple[str, ...]]:

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Settings
 
-ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow", "redaction")
+ROUTE = ("hedge", "shadow", "rollback", "escalate", "overflow")
 UPSTREAM = ("breaker", "pace", "health", "resume")
-TENANT = ("redaction",)
 
 
 def unavailable(settings: Settings) -> list[Problem]:
@@ -34,8 +33,6 @@ def _found(s: Settings) -> Iterator[Problem]:
             yield from _given(upstream, UPSTREAM)
             if upstream.balance != "round_robin":
                 yield _not_yet(upstream, "balance")
-    for tenant in s.tenants.values():
-        yield from _given(tenant, TENANT)
     if s.log.capture.is_on:
         yield _not_yet(s.log, "capture")
     yield from _given(s.telemetry, ("otlp",))

@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import get_args
 
 from proxy.config.check_guards import guard_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
+from proxy.config.schema.content import Detector
 
 Found = Iterator[Problem]
 
@@ -31,12 +33,13 @@ def check(
             _regions,
             _caches,
             _on_exhausted,
+            _redactions,
         )
         for problem in rule(settings)
     ]
     problems += money(settings, has_price)
     problems += guard_problems(settings)
-    return problems, [*_unreachable(settings), *_unshared(settings)]
+    return problems, [*_unreachable(settings), *_unshared(settings), *_pseudonyms(settings)]
 
 
 def _at(record: Record, path: str, message: str) -> Problem:
@@ -221,10 +224,30 @@ def _unshared(s: Settings) -> Found:
             yield _at(cache, ".encrypt", "not set: each process keeps a cache of its own")
 
 
+def _redactions(s: Settings) -> Found:
+    """Actions are for what is looked for, and no two kinds share a name."""
+    for redaction in s.redaction.values():
+        kinds: list[str] = list(redaction.detect)
+        for rule in redaction.rules:
+            if rule.name in kinds or rule.name in get_args(Detector):
+                yield _at(rule, ".name", f"something else is called {rule.name!r} already")
+            kinds.append(rule.name)
+        for kind in redaction.actions:
+            if kind not in kinds:
+                yield _unknown(redaction, f".actions.{kind}", kind, kinds, "kind looked for")
+
+
 def _on_exhausted(s: Settings) -> Found:
     for route in s.routes:
         if route.on_exhausted == "stale" and route.cache is None:
             yield _at(route, ".on_exhausted", "stale answers come from a cache, and there is none")
+
+
+def _pseudonyms(s: Settings) -> Found:
+    if s.workers > 1:
+        for redaction in s.redaction.values():
+            if not redaction.key:
+                yield _at(redaction, "", "without a key each worker gives its own pseudonyms")
 
 
 def _unreachable(s: Settings) -> Found:

@@ -67,6 +67,24 @@ class UnsupportedEncoding(BadRequest):
     code = "unsupported_media_type"
 
 
+class ContentFiltered(BadRequest):
+    """What was asked or answered may not pass.
+
+    The message names the rule and the kind of text, never the text.
+    ``sequence`` is the number of the next Responses event, where the stream
+    that it ends was numbered anew.
+    """
+
+    code = "content_filter"
+    sequence: int | None = None
+
+
+class RedactionFailed(BadRequest):
+    """What must be redacted could not be looked at."""
+
+    code = "redaction_failed"
+
+
 class RequestTimeout(BadRequest):
     """The client was too slow in sending its request."""
 
@@ -202,6 +220,12 @@ class Overloaded(ProxyError):
     status = 503
     type = "server_error"
     code = "overloaded"
+
+
+class DetectorUnavailable(Overloaded):
+    """A service that must look at the request does not answer."""
+
+    code = "redaction_unavailable"
 
 
 class Draining(Overloaded):

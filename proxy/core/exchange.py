@@ -101,6 +101,7 @@ class Exchange:
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
+    redaction: Any = _later(None)  # redact; what was redacted and how to put it back
     plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
     estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
     measured: Any = _later(None)  # measure; the prompt's size by classes of text

@@ -221,6 +221,7 @@ class _Chain:
         self._client = client
         self._sink = sink
         self._is_clear = True
+        self._batch: list[bytes] | None = None
         self._flushes: list[tuple[StreamHalf, Send]] = []
         self._waiting = tuple(h for h in halves if type(h).settle is not StreamHalf.settle)
         send: Send = self._out
@@ -230,18 +231,31 @@ class _Chain:
         self.send = send
 
     def _out(self, frame: Frame) -> None:
-        if self._client is not None:
+        if self._batch is not None:
+            self._batch.append(frame.raw)
+        elif self._client is not None:
             self._is_clear = self._client.write(frame.raw)
         elif self._sink is not None:
             self._sink(frame.raw)
 
     def through(self, framer: Framer) -> Write:
         """A ``Write`` that frames what it is given and sends it down the chain."""
-        send, waiting = self.send, self._waiting
+        (first, send), client = self._flushes[0], self._client
+        assert client is not None
+        waiting = self._waiting
+        pausing = [p for p in self._flushes if type(p[0]).pause is not StreamHalf.pause]
 
         def write(data: bytes) -> bool:
-            for frame in framer.feed(data):
-                send(frame)
+            # One write for all events of one read, as without halves.
+            batch = self._batch = []
+            try:
+                first.feed_all(framer.feed(data), send)
+                for half, on in pausing:
+                    half.pause(on)
+            finally:
+                self._batch = None
+                if batch:
+                    self._is_clear = client.write(b"".join(batch))
             return self._is_clear and not any(half.is_waiting for half in waiting)
 
         return write

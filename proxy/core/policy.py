@@ -45,7 +45,9 @@ class StreamHalf:
     """Sees one answer go by.  Plain calls, no awaiting, no I/O.
 
     ``feed`` gets whole frames, never torn ones, and sends on none, one or
-    several for each; ``flush`` is the last chance to let go of what is held.
+    several for each.  ``pause`` says that no more of them are at hand: what was
+    gathered to be looked at together is looked at now.  ``flush`` is the last
+    chance to let go of what is held.
     A half that must wait for somebody says so by ``is_waiting``: the driver
     then stops the upstream and awaits ``settle``, and does so after ``flush``.
     """
@@ -55,6 +57,14 @@ class StreamHalf:
     def feed(self, frame: Frame, send: Send) -> None:
         """Take one frame; pass on what may go."""
         send(frame)
+
+    def feed_all(self, frames: list[Frame], send: Send) -> None:
+        """Take what came in one read."""
+        for frame in frames:
+            self.feed(frame, send)
+
+    def pause(self, send: Send) -> None:
+        """Look at what was gathered and pass on what may go."""
 
     def flush(self, send: Send) -> None:
         """The answer is over: pass on what was held back."""

@@ -6,7 +6,7 @@ their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,6 +91,17 @@ class Tasks(Protocol):
 
     async def pause(self, seconds: float) -> None:
         """Let others go on for that long; 0 is one turn."""
+        ...
+
+
+class Recogniser(Protocol):
+    """A service that finds things in texts."""
+
+    async def find(self, texts: Sequence[str]) -> list[list[tuple[int, int, str]]]:
+        """For each text what was found: start, end and kind, in characters.
+
+        Raises ``DetectorUnavailable``.
+        """
         ...
 
 

@@ -95,6 +95,7 @@ class Metrics:
         self._ends: dict[str, int] = {}
         self._tenants: set[str] = set()
         self._gauges: list[Gauges] = []
+        self._redactions: dict[tuple[str, str], int] = {}
         self._counters: dict[tuple[str, str], int] = {}
         self._labelled: dict[tuple[str, str], dict[tuple[tuple[str, str], ...], int]] = {}
         self._more: list[Callable[[], Iterable[Metric]]] = []
@@ -116,6 +117,11 @@ class Metrics:
         family = self._labelled.setdefault((name, text), {})
         key = tuple(labels.items())
         family[key] = family.get(key, 0) + amount
+
+    def redacted(self, kind: str, action: str, amount: int) -> None:
+        """Add findings of redaction; kinds are names of the configuration."""
+        key = (kind, action)
+        self._redactions[key] = self._redactions.get(key, 0) + amount
 
     def count(self, x: Exchange, end: End, now: float) -> None:
         """Add one exchange that is over."""
@@ -172,6 +178,12 @@ class Metrics:
         for kind, number in self._ends.items():
             ends.add_metric((kind,), number)
         yield ends
+        redactions = CounterMetricFamily(
+            "sidestream_redactions", "Findings of redaction", labels=("kind", "action")
+        )
+        for (kind, action), number in self._redactions.items():
+            redactions.add_metric((kind, action), number)
+        yield redactions
         for (name, text), number in self._counters.items():
             yield CounterMetricFamily(name, text, value=number)
         for (name, text), rows in self._labelled.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from proxy.config.schema.content import Cache, Guard, Redaction
+from proxy.config.schema.content import Cache, Guard, HttpDetector, Redaction, Rule, RuleTests
 from proxy.config.schema.process import Admin, Alerts, Cors, Drain, Log, Process, Store, Telemetry
 from proxy.config.schema.record import Record, setting
 from proxy.config.schema.routes import Match, Retry, Route, Target
@@ -82,7 +82,7 @@ class Settings(Record):
 
 
 __all__ = [
-    "Address", "Cache", "Guard", "Key", "Limits", "Match", "Percent", "Price", "Record",
-    "Redaction", "Retry", "Route", "Secret", "Settings", "Target", "Tenant", "Timeouts", "Tls",
-    "Upstream",
+    "Address", "Cache", "Guard", "HttpDetector", "Key", "Limits", "Match", "Percent", "Price",
+    "Record", "Redaction", "Retry", "Route", "Rule", "RuleTests", "Secret", "Settings", "Target",
+    "Tenant", "Timeouts", "Tls", "Upstream",
 ]  # fmt: skip

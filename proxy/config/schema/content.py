@@ -22,6 +22,13 @@ Detector = Literal[
 Action = Literal["pseudonymise", "mask", "remove", "hash", "block", "flag"]
 
 
+def _is_key(key: Secret) -> bool:
+    try:
+        return len(base64.b64decode(key.reveal(), validate=True)) == 32
+    except binascii.Error:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTests(Record):
     """Examples that a rule is tried on when it is loaded."""
@@ -65,18 +72,50 @@ class Answers(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpDetector(Record):
+    """A service that finds what no pattern can, such as names.
+
+    Asked once a request, with all of its text.
+    """
+
+    url: str = setting("Where it is asked, as http://presidio:3000/analyze.")
+    preset: Literal["presidio"] = setting("How it is asked.", "presidio")
+    entities: tuple[str, ...] = setting("What it is to look for.", ("PERSON",))
+    language: str = setting("Language of the text.", "en")
+    score: float = setting("Least score that counts.", 0.5)
+    timeout: Duration = setting("How long it may take.", Duration(0.5))
+
+    def __post_init__(self) -> None:
+        """It is asked over HTTP."""
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must begin with http:// or https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction(Record):
     """What must not reach a provider, and what is sent in its place."""
 
     detect: tuple[Detector, ...] = setting("What to look for.", ())
     rules: tuple[Rule, ...] = setting("Kinds of one's own.", ())
+    http: HttpDetector | None = setting("A service that looks too.", None)
     action: Action = setting("What to do with it.", "pseudonymise")
     actions: Mapping[str, Action] = setting(
         "Other actions for some kinds.", factory=lambda: MappingProxyType({})
     )
+    key: Secret = setting(
+        "Key of pseudonyms, 32 bytes in base64; empty: one of each process's own.", Secret("")
+    )
+    unreadable: Literal["refuse", "allow"] = setting(
+        "Prompts given as token numbers, which cannot be read.", "refuse"
+    )
     restore: bool = setting("Put the originals back in answers.", default=True)
     answers: Answers | None = setting("Looking at answers too.", None)
     on_error: Literal["open", "closed"] = setting("When a detector fails.", "closed")
+
+    def __post_init__(self) -> None:
+        """The key must be one."""
+        if self.key and not _is_key(self.key):
+            raise ValueError("key is 32 bytes in base64, as `openssl rand -base64 32` makes")
 
 
 GuardKind = Literal["patterns", "http", "llm", "schema", "moderation"]
@@ -205,16 +244,9 @@ class Cache(Record):
         """Keys must be keys."""
         for name in ("encrypt", "encrypt_before"):
             secret: Secret = getattr(self, name)
-            if secret and not _is_key(secret.reveal()):
+            if secret and not _is_key(secret):
                 raise ValueError(
                     f"{name} is 32 bytes in base64, as `openssl rand -base64 32` makes"
                 )
         if self.encrypt_before and not self.encrypt:
             raise ValueError("encrypt_before needs an encrypt that follows it")
-
-
-def _is_key(text: str) -> bool:
-    try:
-        return len(base64.b64decode(text, validate=True)) == 32
-    except binascii.Error:
-        return False

@@ -221,3 +221,29 @@ async def test_what_halves_hold_is_sent_when_the_upstream_breaks_off():
     await play(log, [Probe(log, "a", half=Hold())], b"data: 1\n\n", UpstreamReset("x"))
 
     assert log[3:6] == ["< 200", "< data: 1\n\n", "> close"]
+
+
+class Gather(StreamHalf):
+    """Keeps events until there are no more at hand."""
+
+    def __init__(self):
+        self.held = []
+
+    def feed(self, frame, send):
+        self.held.append(frame)
+
+    def pause(self, send):
+        for frame in self.held:
+            send(Frame.of(b"%s of %d" % (frame.data, len(self.held))))
+        self.held = []
+
+
+async def test_events_of_one_read_may_be_looked_at_together_and_leave_in_one_write():
+    log = Transcript()
+
+    await play(log, [Probe(log, "a", half=Gather())], b"data: x\n\ndata: y\n\nda", b"ta: z\n\n")
+
+    assert [line for line in log if "data" in line] == [
+        "< data: x of 2\n\ndata: y of 2\n\n",
+        "< data: z of 1\n\n",
+    ]

@@ -1,0 +1,1 @@
+"""Finding what is personal or secret in text, and putting it back."""
