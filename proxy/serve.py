@@ -146,6 +146,8 @@ class Worker:
         runner = web.AppRunner(self._admin.application(), access_log=None, handle_signals=False)
         await runner.setup()
         server = None
+        # First, so that the store is likely there when the first request comes.
+        self.accounts.start()
         self.caches.shared.start()
         try:
             with _bound(self._place.admin):
@@ -156,7 +158,6 @@ class Worker:
                 self.port = server.sockets[0].getsockname()[1]
             if not self._place.admin.path:
                 self.admin_port = runner.addresses[0][1]
-            self.accounts.start()
             self._tick()
             self._on_signals()
             # What is here now stays: no collection need look at it again, and

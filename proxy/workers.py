@@ -117,8 +117,8 @@ class Supervisor:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_post("/api/reload", self._reload)
-        app.router.add_route("*", "/api/{rest:.*}", self._api)
         app.router.add_post("/api/cache/{what}", self._cache)
+        app.router.add_route("*", "/api/{rest:.*}", self._api)
         return app
 
     async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
