@@ -6,6 +6,8 @@ configured store and holds it with what has been learned.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,13 @@ class Accounts:
             self._redis.start()
         if self._shared is not None:
             self._shared.start()
+
+    async def connected(self, within_s: float) -> None:
+        """Wait a little for the store, and then go on without it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self.ledger.status()["is_up"]:  # noqa: ASYNC110 - once, at the start
+                    await asyncio.sleep(0.005)
 
     def sweep(self) -> None:
         """Write what waits; called a few times a second."""

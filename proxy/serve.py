@@ -41,6 +41,9 @@ log = logging.getLogger("sidestream")
 SWEEP_S: Final = 0.25
 """Seconds between two looks at deadlines; time-outs are that exact."""
 
+STORE_S: Final = 0.5
+"""Seconds that a start waits for the store; it serves without one."""
+
 WATCH_S: Final = 2.0
 """Seconds between two looks at the configuration's files."""
 
@@ -150,6 +153,7 @@ class Worker:
         self.accounts.start()
         self.caches.shared.start()
         try:
+            await self.accounts.connected(STORE_S)
             with _bound(self._place.admin):
                 await _site(runner, self._place.admin).start()
             with _bound(self._listen):
