@@ -1,4 +1,4 @@
-"""The command: ``sidestream serve | check | usage | redact | schema | keys | cache | mock``."""
+"""The command ``sidestream``: serve, check, explain, usage, redact, schema, keys, cache, mock."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
+from proxy.explain import NoRequest, as_text, explain
 from proxy.identity.keys import BadKeys
 from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
-from proxy.try_redaction import choose, everything, show, tried
+from proxy.try_redaction import choose, everything, show, text_of, tried
 from proxy.upstream.fleet import UnusableTls
 from proxy.usage import NoLedger, add_usage, usage_of
 from proxy.workers import Supervisor, worker_command
@@ -93,6 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--with-mock", action="store_true",
                        help="start the bundled mock upstream and send requests to it")  # fmt: skip
     serve.add_argument("--worker-admin", type=Address.parse, help=argparse.SUPPRESS)
+    explained = commands.add_parser(
+        "explain", help="say what a request on standard input would meet, and why"
+    )
+    explained.add_argument("--config", type=Path, default=_default_config(), metavar="FILE")
+    explained.add_argument(
+        "--tenant", default="", help="whose request; needed if there are several"
+    )
+    explained.add_argument("--path", default="/v1/chat/completions", help="where it is sent")
+    explained.add_argument("--json", action="store_true", help="JSON")
+    explained.set_defaults(run=_explain)
     usage = add_usage(commands)
     usage.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
                        help="YAML that names the ledger (also SIDESTREAM_CONFIG)")  # fmt: skip
@@ -208,6 +219,21 @@ def _check(options: argparse.Namespace, given: list[str]) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace, given: list[str]) -> int:
+    loaded = _read(options.config, os.environ)
+    raw = sys.stdin.buffer.read()
+    try:
+        told = explain(loaded.settings, raw, options.tenant, options.path)
+    except NoRequest as exc:
+        print(f"sidestream: {exc}", file=sys.stderr)
+        return 2
+    if options.json:
+        sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        sys.stdout.write(as_text(told))
+    return int("refused" in told)
+
+
 def _usage(options: argparse.Namespace, given: list[str]) -> int:
     settings = None
     if options.file is None:
@@ -241,6 +267,9 @@ def _keys(options: argparse.Namespace, given: list[str]) -> int:
 
 def _redact(options: argparse.Namespace, given: list[str]) -> int:
     rules = everything()
+    if options.config is None and options.rules:
+        print("sidestream: --rules needs --config", file=sys.stderr)
+        return 2
     if options.config is not None:
         loaded = load(options.config, os.environ, has_price())
         try:
@@ -248,7 +277,7 @@ def _redact(options: argparse.Namespace, given: list[str]) -> int:
         except LookupError as exc:
             print(f"sidestream: {exc.args[0]}", file=sys.stderr)
             return 2
-    return show(tried(rules, sys.stdin.read()), sys.stdout, sys.stderr, as_json=options.json)
+    return show(tried(rules, text_of(sys.stdin)), sys.stdout, sys.stderr, as_json=options.json)
 
 
 def _mock(options: argparse.Namespace, given: list[str]) -> int:

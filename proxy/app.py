@@ -37,7 +37,7 @@ from proxy.edge.cors import Cors
 from proxy.edge.server import Generation
 from proxy.guarding import Guarding, Guards
 from proxy.identity.fetched import Keyring
-from proxy.limits import allowance_table
+from proxy.limits import allowance_table, leading
 from proxy.observe.log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.queues import Queues
@@ -62,7 +62,7 @@ from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import TenantKey
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
-from proxy.shared import Caches
+from proxy.shared import Caches, marks_of
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.target import Upstream
@@ -197,7 +197,9 @@ class App:
 
         return (
             # What was answered already is not asked for again, whatever it was.
-            IdempotencyPolicy(caches.first_answers(settings), fills(), self._clock),
+            IdempotencyPolicy(
+                caches.first_answers(settings), fills(), self._clock, marks_of(settings)
+            ),
             # Before what a request costs its tenant: a hit costs nothing.
             CachePolicy(rules, caches.shared, fills(), caches.meter, self._clock),
             EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, self._clock),
@@ -230,6 +232,7 @@ class App:
                     find_price=prices.find,
                     price=_pricing(prices),
                     replan=replanner(table, scopes_of(settings)),
+                    may_lead=leading(settings, accounts.switches),
                     refused=accounts.refused,
                 ),
             ),

@@ -5,14 +5,17 @@ Part of the composition, beside ``compile``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Record, Settings
 from proxy.config.schema.tenants import Budget, BurstRate, RouteTo
 from proxy.config.units import Rate
+from proxy.core.exchange import Exchange
 from proxy.core.ledger import Limit, OnFailure
+from proxy.core.plan import Plan
+from proxy.core.switches import Switches
 from proxy.rules.allowance import (
     Allowance,
     AllowanceTable,
@@ -176,3 +179,22 @@ class _Maker:
         except ValueError as exc:
             raise ConfigError([Problem(record.place, record.where, str(exc))]) from exc
         return Bound(limit=limit, by=self._by, measure=measure, shown=shown, scope=self._scope)
+
+
+def leading(settings: Settings, switches: Switches) -> Callable[[Exchange, Plan], bool]:
+    """Whether a budget may lead a request to another route: what redacts must be the
+    same there, what guards must have been asked, and nobody may have switched it off.
+    """
+    routes = {route.name: route for route in settings.routes}
+
+    def may_lead(x: Exchange, led: Plan) -> bool:
+        asked, other = routes[x.asked_route], routes[led.route]
+        tenant = settings.tenants.get(x.tenant)
+        own = tenant.redaction if tenant is not None else None
+        return (
+            other.name not in switches.routes
+            and (asked.redaction or own) == (other.redaction or own)
+            and set(other.guards) <= set(asked.guards)
+        )
+
+    return may_lead

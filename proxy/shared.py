@@ -229,3 +229,15 @@ def policy_of(settings: Settings, route: schema.Route) -> str:
     places = [(u.kind, u.base_url, u.endpoints, u.api_version) for u in upstreams]
     shapes = (places, redactions, guards)
     return blake2b(repr(shapes).encode(), digest_size=8).hexdigest()
+
+
+def marks_of(settings: Settings) -> dict[str, str]:
+    """What first answers of each route stand under; none where clients' own keys are sent on."""
+    return {
+        route.name: f"{route.name}/{policy_of(settings, route)}"
+        for route in settings.routes
+        if not any(
+            settings.upstreams[target.upstream].passthrough
+            for target in (*route.targets, *route.fallback)
+        )
+    }

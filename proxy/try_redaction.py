@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from typing import Any, TextIO, get_args
 
 import orjson
@@ -44,6 +45,13 @@ def choose(rulesets: Mapping[str, Ruleset], name: str | None) -> Ruleset:
         return rulesets[name]
     known = ", ".join(sorted(rulesets)) or "none"
     raise LookupError(f"name a redaction with --rules; the configuration has {known}")
+
+
+def text_of(given: TextIO) -> str:
+    """All that stands there; bytes that are no UTF-8 become replacement characters."""
+    if isinstance(given, TextIOWrapper):
+        given.reconfigure(errors="replace")
+    return given.read()
 
 
 def tried(rules: Ruleset, text: str) -> Tried:

@@ -209,7 +209,7 @@ def _caches(s: Settings) -> Found:
                 )  # fmt: skip
         if cache.scope != "global":
             continue
-        if any("/embeddings" in path for path in route.match.path):
+        if route.match.path and all("/embeddings" in path for path in route.match.path):
             continue
         if route.redaction is None and (not redacted or redacted != set(s.tenants)):
             yield _at(
@@ -244,10 +244,14 @@ def _on_exhausted(s: Settings) -> Found:
 
 
 def _pseudonyms(s: Settings) -> Found:
-    if s.workers > 1:
+    if s.workers > 1 or not s.store.is_memory:
         for redaction in s.redaction.values():
             if not redaction.key:
-                yield _at(redaction, "", "without a key each worker gives its own pseudonyms")
+                yield _at(
+                    redaction, "",
+                    "without a key each process gives its own pseudonyms: they share no cached "
+                    "answer, and an Idempotency-Key is refused at another",
+                )  # fmt: skip
 
 
 def _unreachable(s: Settings) -> Found:

@@ -102,6 +102,8 @@ class Exchange:
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
     redaction: Any = _later(None)  # redact; what was redacted and how to put it back
+    asked_route: str = _later("")  # route; the one asked for, wherever a budget leads
+    is_altered: bool = _later(default=False)  # quota; a budget led it elsewhere or cut it short
     plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
     estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
     measured: Any = _later(None)  # measure; the prompt's size by classes of text

@@ -82,6 +82,10 @@ class Fills:
             except BaseException:
                 follower.close()
                 raise
+            if not leads and flight.x.is_altered:
+                # What the leader's budget made of it is nobody else's answer.
+                follower.close()
+                return None
             return follower
         return None
 
@@ -132,5 +136,6 @@ class Fills:
             if is_kept:
                 self._paused.pop(work.name, None)
             flight.handle = None
-            if not flight.has_leader:
+            if not flight.has_leader and (flight.is_pinned or end.kind == "complete"):
+                # Of one that was left by all, the one who began it has told.
                 self.told(flight.x, end)

@@ -205,6 +205,7 @@ class EmbeddingsPolicy(Policy):
         assert fx.plan is not None
         pieces = None
         is_good = end.kind == "complete" and flight.is_kept and fx.target == fx.plan.targets[0]
+        is_good = is_good and not fx.is_altered
         if is_good and head is not None and head.status == 200:
             pieces = pieces_of(flight.body, [batch.inputs[i] for i in places])
         if pieces is None:

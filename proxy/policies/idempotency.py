@@ -8,6 +8,7 @@ were successful are kept: what failed is what the client wants to try again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -39,12 +40,17 @@ class KeyReused(BadRequest):
 
 
 class IdempotencyPolicy(Policy):
-    """First answers by ``Idempotency-Key``, each tenant's own."""
+    """First answers by ``Idempotency-Key``, each tenant's own.
+
+    ``marks`` say by route what its rules are, so that an answer given under
+    others is not given again; a route without one has its clients' own keys.
+    """
 
     name = "idempotency"
 
-    def __init__(self, vault: Vault, fills: Fills, clock: Clock) -> None:
+    def __init__(self, vault: Vault, fills: Fills, clock: Clock, marks: Mapping[str, str]) -> None:
         self._vault = vault
+        self._marks = marks
         self.fills = fills
         self._clock = clock
 
@@ -55,8 +61,11 @@ class IdempotencyPolicy(Policy):
             return None
         if not 0 < len(given) <= MAX_KEY:
             raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
+        mark = self._marks.get(x.asked_route)
+        if mark is None:
+            return None
         scope = f"t.{x.tenant}"
-        key = self._vault.key(scope, material(("idempotency", given), b""))
+        key = self._vault.key(scope, material(("idempotency", given, x.subject, mark), b""))
         whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
         asked = self._vault.key(scope, material((x.path, x.query), whole)).now.hex()
         data = self._vault.near(scope, key)

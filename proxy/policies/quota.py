@@ -28,6 +28,7 @@ from proxy.rules.allowance import (
     AllowanceTable,
     Amounts,
     Bound,
+    Budget,
     Sheet,
     actual_of,
     claims_of,
@@ -35,7 +36,7 @@ from proxy.rules.allowance import (
 )
 from proxy.rules.prices import FREE, Price, cost_nanos
 from proxy.rules.refusals import refusal
-from proxy.rules.spending import GENERATES, used_by
+from proxy.rules.spending import GENERATES, to_reserve, used_by
 from proxy.wire.ratelimits import limit_headers, without_limits
 
 NEARLY_NOTHING: Final = 0.05
@@ -48,7 +49,8 @@ MAX_TOLD: Final = 10_000
 class Means:
     """What the policy works with.
 
-    ``replan`` plans the same request for another model, ``price`` sets an
+    ``replan`` plans the same request for another model, ``may_lead`` says
+    whether what was judged by one route may go another way, ``price`` sets an
     exchange's cost from its usage, ``refused`` counts a refusal by tenant and
     limit.
     """
@@ -59,6 +61,7 @@ class Means:
     find_price: Callable[[str], Price | None]
     price: Callable[[Exchange], None]
     replan: Callable[[Exchange, str], Plan]
+    may_lead: Callable[[Exchange, Plan], bool]
     refused: Callable[[str, str], None]
 
 
@@ -98,7 +101,7 @@ class QuotaPolicy(Policy):
         taken = x.reserved = _Taken(sheet)
         while True:
             sheet = taken.sheet
-            estimate = _estimate(x)
+            estimate = to_reserve(x)
             amounts = self._amounts(x, sheet, estimate)
             claims = claims_of(sheet, amounts, user)
             record = b""
@@ -154,21 +157,31 @@ class QuotaPolicy(Policy):
         if budget is not None and grant.wait_s is not None:
             if grant.remaining[at] <= bound.limit.cap * NEARLY_NOTHING:
                 await self._tell_once(x, "budget_spent", bound, claims[at], grant.reset_s[at])
-            if budget.action == "cap_output":
-                if x.endpoint.name in GENERATES:
-                    x.max_output = min(budget.most, x.max_output or budget.most)
-            elif budget.action == "route_to":
-                if x.model != budget.model:
-                    x.plan = self._means.replan(x, budget.model)
-                    sheet = self._sheet_of(x, budget.model, taken)
-            else:
-                self._refuse(x, sheet, grant)
+            sheet = self._degraded(x, taken, budget, grant)
             # Its money is spent, but what follows is still counted.
+            x.is_altered = x.held is None
             taken.spent.add(bound.limit)
             taken.sheet = relaxed(sheet, taken.spent)
             x.notes["budget"] = f"{bound.limit.name}: {budget.action}"
             return
         self._refuse(x, sheet, grant)
+
+    def _degraded(self, x: Exchange, taken: _Taken, budget: Budget, grant: Grant) -> Sheet:
+        """Make less of the request, as its budget says, or refuse it; what holds then."""
+        if budget.action == "cap_output":
+            if x.endpoint.name in GENERATES:
+                x.max_output = min(budget.most, x.max_output or budget.most)
+        elif budget.action == "route_to":
+            if x.model != budget.model:
+                led = self._means.replan(x, budget.model)
+                if not self._means.may_lead(x, led):
+                    # Stages in front have judged it by rules that do not hold there.
+                    self._refuse(x, taken.sheet, grant)
+                x.plan = led
+                return self._sheet_of(x, budget.model, taken)
+        elif budget.action != "cache_only" or x.held is None:
+            self._refuse(x, taken.sheet, grant)
+        return taken.sheet
 
     def _sheet_of(self, x: Exchange, model: str, taken: _Taken) -> Sheet:
         """What holds for the model that a budget leads to."""
@@ -271,20 +284,6 @@ class QuotaPolicy(Policy):
         if not self._ledger.keeps_rows:
             return b""
         return record_of(x, used, x.cost_nanos or 0, self._wall(), end.kind)
-
-
-_NOTHING: Final = Usage(estimated=True)
-
-
-def _estimate(x: Exchange) -> Usage:
-    """What to reserve: a prompt that is hardly ever larger, an answer as it will be bounded."""
-    estimate = x.estimate
-    if estimate is None:
-        return _NOTHING
-    completion = estimate.completion
-    if x.max_output is not None and completion > x.max_output * x.choices:
-        completion = x.max_output * x.choices
-    return Usage(max(x.prompt_most, estimate.prompt), completion, estimated=True)
 
 
 def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:

@@ -49,6 +49,7 @@ class RoutePolicy(Policy):
             )
         if not self._table.is_static or scope.regions is not None:
             x.plan = plan(self._table, facts_for(x, scope, self._table))
+            x.asked_route = x.plan.route
             return None
         key = (x.tenant, x.model, x.path)
         found = self._known.get(key)
@@ -59,6 +60,7 @@ class RoutePolicy(Policy):
                 self._known.clear()
             self._known[key] = found
         x.plan = found
+        x.asked_route = found.route
         return None
 
 

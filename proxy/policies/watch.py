@@ -62,7 +62,7 @@ class WatchPolicy(Policy):
         return _Watch(x, guards, self._jury, self._count, grows=head.is_stream)
 
     def _of(self, x: Exchange) -> list[Guard]:
-        return [guard for guard in self._guards.get(x.route, ()) if guard.takes(x.path)]
+        return [guard for guard in self._guards.get(x.asked_route, ()) if guard.takes(x.path)]
 
 
 def _weigh(x: Exchange, guard: Guard, verdict: Verdict, count: Count) -> None:

@@ -59,3 +59,17 @@ def _at_least(usage: Usage, completion: int) -> Usage:
         usage.completion = completion
         usage.estimated = True
     return usage
+
+
+_NOTHING: Final = Usage(estimated=True)
+
+
+def to_reserve(x: Exchange) -> Usage:
+    """What to reserve: a prompt that is hardly ever larger, an answer as it will be bounded."""
+    estimate = x.estimate
+    if estimate is None:
+        return _NOTHING
+    completion = estimate.completion
+    if x.max_output is not None and completion > x.max_output * x.choices:
+        completion = x.max_output * x.choices
+    return Usage(max(x.prompt_most, estimate.prompt), completion, estimated=True)

@@ -24,6 +24,8 @@ def entry_of(x: Exchange, head: Head | None, body: bytes, at: float, terms: Term
     assert x.plan is not None
     if head is None:
         return "end"
+    if x.is_altered:
+        return "budget"
     if x.target is None or x.target != x.plan.targets[0]:
         return "fallback"
     if head.status == 400 and terms.negative and _is_deterministic(body):

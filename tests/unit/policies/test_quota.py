@@ -79,6 +79,7 @@ def desk(*bounds, users=(), ledger=None, price=PRICE):
         find_price=lambda _: price,
         price=set_price,
         replan=lambda _, model: Plan("cheap", (Target("cheap", "u", model),)),
+        may_lead=lambda x, plan: plan.route == "cheap" and x.asked_route != "guarded",
         refused=lambda tenant, limit: made.refused.append((tenant, limit)),
     )
     tenancy = Tenancy(
@@ -295,6 +296,22 @@ async def test_a_guess_that_could_never_pass_is_made_smaller_and_learned_from():
         await d.policy.on_request(asked(prompt=100, output=5000, is_bounded=True))
 
     assert x.estimate.completion == 250
+
+
+async def test_a_budget_leads_nobody_past_what_has_judged_the_request():
+    d = desk(money("route_to", model="small"))
+    await d.policy.on_request(asked(prompt=950, output=0))
+    with pytest.raises(BudgetSpent):
+        await d.policy.on_request(asked(prompt=100, output=0, asked_route="guarded"))
+
+
+async def test_a_hit_that_is_charged_passes_a_budget_that_leaves_hits():
+    d = desk(money("cache_only"))
+    await d.policy.on_request(asked(prompt=950, output=0))
+    with pytest.raises(BudgetSpent):
+        await d.policy.on_request(asked(prompt=100, output=0))
+
+    assert await d.policy.on_request(asked(prompt=100, output=0, held=object())) is None
 
 
 async def test_what_a_budget_leads_to_has_limits_of_its_own():
