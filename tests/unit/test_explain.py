@@ -12,13 +12,13 @@ routes:
   - {name: long, match: {input_tokens: ">1000"}, targets: [{upstream: up}]}
   - {name: chat, match: {model: chat}, targets: [{upstream: up, model: m}], guards: [g], cache: c}
 tenants:
-  acme: {keys: [{sha256: "%s"}], models: [chat], limits: l, redaction: r}
-  other: {keys: [{sha256: "%s"}]}
+  acme: {keys: [{sha256: "ZERO"}], models: [chat], limits: l, redaction: r}
+  other: {keys: [{sha256: "ONE"}]}
 limits: {l: {requests: 5/min, max_input_tokens: 100}}
 redaction: {r: {detect: [email]}}
 guards: {g: {kind: patterns, pack: injection}}
 cache: {c: {}}
-""" % ("0" * 64, "1" * 64)
+""".replace("ZERO", "0" * 64).replace("ONE", "1" * 64)
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Ask jane@example.com"}]}
 
 
