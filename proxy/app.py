@@ -128,6 +128,8 @@ class App:
             *self._answering(settings, guards),
             *self._counting(settings, table, upstreams, prices),
         )
+        # What the configuration gives nothing to do costs nothing either.
+        stages = tuple(stage for stage in stages if not stage.is_idle)
         pipeline = Pipeline(stages, forward, Framer)
         for stage in stages:
             if isinstance(stage, IdempotencyPolicy | CachePolicy | EmbeddingsPolicy):
@@ -227,6 +229,7 @@ class App:
                 allowances,
                 Means(
                     ledger=accounts.ledger,
+                    has_ledger=not settings.store.is_memory or settings.log.usage is not None,
                     alerts=accounts.alerts,
                     clock=self._clock,
                     find_price=prices.find,

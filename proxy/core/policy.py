@@ -91,6 +91,11 @@ class Policy:
 
     name: ClassVar[str]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of the configuration concerns it; then it may be left out."""
+        return False
+
     async def on_request(self, x: Exchange) -> Answer | Reply | None:
         """Return ``None`` to go on, an answer to stop here, or raise.
 

@@ -74,6 +74,11 @@ class CachePolicy(Policy):
         self._clock = clock
         self._known: dict[tuple[bytes, str, tuple[str | int, ...]], Key] = {}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no route has a cache."""
+        return not self._rules
+
     async def on_request(self, x: Exchange) -> Reply | None:
         """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
         rule = self._rules.get(x.route)

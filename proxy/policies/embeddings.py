@@ -66,6 +66,11 @@ class EmbeddingsPolicy(Policy):
         self._meter = meter
         self._clock = clock
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no route has a cache."""
+        return not self._rules
+
     async def on_request(self, x: Exchange) -> Reply | None:
         """All of the batch from the cache, or the rest from upstream."""
         rule = self._rules.get(x.route)

@@ -45,6 +45,11 @@ class GuardPolicy(Policy):
         self._count = count
         self._rest = rest
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no route has guards of requests."""
+        return not any(self._guards.values())
+
     async def on_request(self, x: Exchange) -> Answer | None:
         """Ask the guards of the route; raises if one of them blocks."""
         of_route = self._guards.get(x.route)

@@ -44,6 +44,11 @@ class MeasurePolicy(Policy):
         self._find_price = find_price
         self._count = count
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has limits."""
+        return self._table.is_empty
+
     async def on_request(self, x: Exchange) -> Answer | None:
         """Estimate; 400 for a prompt that is too long or too dear."""
         sheet = self._table.find(x.tenant, x.key_name, x.model)

@@ -1,8 +1,7 @@
 """Limits and budgets: reserve before, settle after, exactly once.
 
-All that a request may take is asked of the ledger in one step, with the
-tokens it will probably use; when it ends, however it ends, what it really
-used takes the estimate's place.
+All that a request may take is asked of the ledger in one step, with what it
+will probably use; when it ends, what it really used takes the estimate's place.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ from proxy.rules.spending import GENERATES, to_reserve, used_by
 from proxy.wire.ratelimits import limit_headers, without_limits
 
 NEARLY_NOTHING: Final = 0.05
-"""Share of a budget that may be left where it is told as spent: a request that does
-not fit into half of it says nothing of the budget."""
+"""Share of a budget that is left where it is told as spent; one large request says nothing."""
 MAX_TOLD: Final = 10_000
 
 
@@ -49,13 +47,14 @@ MAX_TOLD: Final = 10_000
 class Means:
     """What the policy works with.
 
-    ``replan`` plans the same request for another model, ``may_lead`` says
-    whether what was judged by one route may go another way, ``price`` sets an
-    exchange's cost from its usage, ``refused`` counts a refusal by tenant and
-    limit.
+    ``has_ledger``: rows of the billing ledger are kept.  ``replan`` plans the same
+    request for another model, ``may_lead`` says whether what one route has judged
+    may go another way, ``price`` sets an exchange's cost from its usage,
+    ``refused`` counts a refusal by tenant and limit.
     """
 
     ledger: Ledger
+    has_ledger: bool
     alerts: Alerts
     clock: Clock
     find_price: Callable[[str], Price | None]
@@ -89,6 +88,11 @@ class QuotaPolicy(Policy):
         self._now = means.clock.now
         self._lasts: dict[str, float] = {}
         self._told: dict[tuple[str, str, str, int], None] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has limits and nobody reads a ledger."""
+        return self._table.is_empty and not self._means.has_ledger
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Reserve, or refuse with when to come back."""
@@ -292,6 +296,5 @@ def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:
     for kind, places in sheet.told:
         at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
         limit = sheet.bounds[at].limit
-        x.answer_headers += limit_headers(
-            kind, limit.amount or limit.cap, remaining[at], grant.reset_s[at]
-        )
+        most = limit.amount or limit.cap
+        x.answer_headers += limit_headers(kind, most, remaining[at], grant.reset_s[at])

@@ -66,6 +66,11 @@ class RedactPolicy(Policy):
         self._count = count
         self._max_body = max_body
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is redacted."""
+        return not self._tenants and not self._routes
+
     async def on_request(self, x: Exchange) -> Answer | None:
         """Redact the body; 400 says which rule stopped it."""
         rules = self._routes.get(x.route) or self._tenants.get(x.tenant)

@@ -35,6 +35,11 @@ class ToolsPolicy(Policy):
     def __init__(self, toolboxes: Mapping[str, Toolbox]) -> None:
         self._toolboxes = toolboxes
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no tenant's tools are bounded."""
+        return not self._toolboxes
+
     async def on_request(self, x: Exchange) -> Answer | None:
         """403 names the tool and where it stands."""
         box = self._toolboxes.get(x.tenant)

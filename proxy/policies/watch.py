@@ -39,6 +39,11 @@ class WatchPolicy(Policy):
         self._jury = jury
         self._count = count
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no route has guards of answers."""
+        return not any(self._guards.values())
+
     async def on_request(self, x: Exchange) -> Answer | None:
         """A socket's answers cannot be read, which is better said at once."""
         if x.endpoint.is_socket:

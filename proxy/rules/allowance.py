@@ -220,6 +220,11 @@ class AllowanceTable:
         self._tenants = tenants
         self._known: dict[tuple[str, str, str, bool], Sheet | None] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has limits."""
+        return not any(t.own or t.users or t.keys or t.models for t in self._tenants.values())
+
     def find(self, tenant: str, key: str, model: str, *, is_stream: bool = False) -> Sheet | None:
         """All that bounds such a request; ``None`` if nothing does."""
         asked = (tenant, key, model, is_stream)

@@ -74,6 +74,7 @@ def desk(*bounds, users=(), ledger=None, price=PRICE):
 
     means = Means(
         ledger=made.ledger,
+        has_ledger=True,
         alerts=made,
         clock=clock,
         find_price=lambda _: price,
