@@ -202,10 +202,20 @@ class CacheWhen(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embed(Record):
-    """Who makes embeddings."""
+    """Who makes embeddings: an upstream, or a model in this process."""
 
-    upstream: str = setting("Name of the upstream.")
-    model: str = setting("The embedding model.")
+    upstream: str | None = setting("Name of the upstream; none: in this process.", None)
+    model: str = setting(
+        "The embedding model; in this process the folder of model.onnx and tokenizer.json."
+    )
+    timeout: Duration = setting("How long a request waits for it.", Duration(0.15))
+
+    def __post_init__(self) -> None:
+        """There must be time and a model."""
+        if self.timeout <= 0:
+            raise ValueError("timeout must be above 0")
+        if not self.model:
+            raise ValueError("model must not be empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +225,22 @@ class Semantic(Record):
     mode: Literal["off", "shadow", "on"] = setting("Whether, or only measured.", "shadow")
     threshold: float = setting("Least cosine similarity.", 0.95)
     embed: Embed | None = setting("Who makes embeddings.", None)
+    verify: float = setting(
+        "Share of its answers, 0 to 1, that are held against what the upstream says.", 0.05
+    )
+    max_error: float = setting(
+        "Share of wrong answers, 0 to 1, from which on it only measures again.", 0.05
+    )
+
+    def __post_init__(self) -> None:
+        """Shares and similarities have their bounds, and somebody must embed."""
+        if not 0 < self.threshold <= 1:
+            raise ValueError("threshold is above 0 and at most 1")
+        for name in ("verify", "max_error"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is from 0 to 1")
+        if self.mode != "off" and self.embed is None:
+            raise ValueError("semantic needs embed: {upstream, model}, or mode: off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
