@@ -1,0 +1,141 @@
+"""The nearest of many vectors.
+
+Each vector is kept in halves of the precision it came in, and as its signs,
+a bit a number.  Two vectors at an angle ``a`` differ in about ``a / pi`` of
+their signs (Charikar, "Similarity estimation techniques from rounding
+algorithms", 2002), so counting differing bits rules out nearly all; what is
+left is compared in full.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from proxy.core.semantic import Vector
+
+Array = np.ndarray[Any, Any]
+
+SMALL: Final = 256
+"""Up to so many are compared in full: cheaper than counting bits first."""
+
+MOST: Final = 64
+"""At most so many are compared in full where there are more."""
+
+FIRST: Final = 8
+OVERHEAD: Final = 250
+"""Bytes an entry costs beside its vector and what is kept with it."""
+
+
+class Near(NamedTuple):
+    """One that was found: cosine, name, and what was kept with it."""
+
+    cosine: float
+    name: bytes
+    kept: bytes
+
+
+class Nearest:
+    """At most ``limit`` vectors of one dimension; the oldest leave first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._rows: dict[bytes, int] = {}  # the oldest first
+        self._names: list[tuple[bytes, bytes]] = []
+        self._free: list[int] = []
+        self._vectors: Array = np.zeros((0, 0), np.float16)
+        self._signs: Array = np.zeros((0, 0), np.uint64)
+        self._kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._rows
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return (
+            self._vectors.nbytes + self._signs.nbytes
+            + self._kept_bytes + len(self._rows) * OVERHEAD
+        )  # fmt: skip
+
+    def add(self, name: bytes, vector: Vector, kept: bytes) -> None:
+        """Keep a vector in the place of any of that name.
+
+        One of another dimension than those before makes them useless: they go.
+        """
+        numbers: Array = np.frombuffer(vector, "<f4")
+        if numbers.size != self._vectors.shape[1]:
+            self._restart(numbers.size)
+        self.drop(name)
+        if len(self._rows) >= self.limit:
+            self.drop(next(iter(self._rows)))
+        row = self._free.pop() if self._free else self._new_row()
+        self._rows[name] = row
+        self._names[row] = (name, kept)
+        self._vectors[row] = numbers
+        self._signs[row] = _signs_of(numbers)
+        self._kept_bytes += len(kept)
+
+    def _restart(self, dimension: int) -> None:
+        self._rows.clear()
+        self._names.clear()
+        self._free.clear()
+        self._kept_bytes = 0
+        self._vectors = np.zeros((FIRST, dimension), np.float16)
+        self._signs = np.zeros((FIRST, -(-dimension // 64)), np.uint64)
+
+    def _new_row(self) -> int:
+        row = len(self._names)
+        self._names.append((b"", b""))
+        if row >= len(self._vectors):
+            more = max(FIRST, len(self._vectors))
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors[:more])])
+            self._signs = np.concatenate([self._signs, np.zeros_like(self._signs[:more])])
+        return row
+
+    def drop(self, name: bytes) -> None:
+        """Forget one."""
+        row = self._rows.pop(name, None)
+        if row is not None:
+            self._kept_bytes -= len(self._names[row][1])
+            self._names[row] = (b"", b"")
+            self._vectors[row] = 0  # at right angles to everything
+            self._free.append(row)
+
+    def find(self, vector: Vector, threshold: float, most: int) -> list[Near]:
+        """At most ``most`` with a cosine of ``threshold`` or more, the nearest first."""
+        wanted: Array = np.frombuffer(vector, "<f4")
+        used = len(self._names)
+        if not self._rows or wanted.size != self._vectors.shape[1]:
+            return []
+        rows = np.arange(used) if used <= SMALL else self._likely(wanted, threshold, used)
+        cosines = self._vectors[rows].astype(np.float32) @ wanted
+        best = np.argsort(-cosines, kind="stable")[:most]
+        found = []
+        for at in best:
+            cosine = float(cosines[at])
+            name, kept = self._names[int(rows[at])]
+            if cosine >= threshold and name:
+                found.append(Near(min(1.0, cosine), name, kept))
+        return found
+
+    def _likely(self, wanted: Array, threshold: float, used: int) -> Array:
+        """Rows whose signs differ in no more places than those of near vectors do."""
+        bits = wanted.size
+        counts = np.bitwise_count(self._signs[:used] ^ _signs_of(wanted)).sum(1, dtype=np.int32)
+        share = math.acos(max(-1.0, min(1.0, threshold))) / math.pi
+        bound = bits * share + 4 * math.sqrt(bits * share * (1 - share)) + 1
+        rows = np.flatnonzero(counts <= bound)
+        if len(rows) > MOST:
+            rows = rows[np.argpartition(counts[rows], MOST)[:MOST]]
+        return rows
+
+
+def _signs_of(numbers: Array) -> Array:
+    packed = np.packbits(numbers > 0)
+    return np.pad(packed, (0, -len(packed) % 8)).view(np.uint64)
