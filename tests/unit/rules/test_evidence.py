@@ -75,5 +75,5 @@ def test_holds_for_many_trials(wrong, of):
 
 @pytest.mark.parametrize(("wrong", "of", "confidence"), [(-1, 5, 0.9), (6, 5, 0.9), (1, 5, 1.0)])
 def test_refuses_what_is_no_count(wrong, of, confidence):
-    with pytest.raises(ValueError, match="from 0|above 0"):
+    with pytest.raises(ValueError, match=r"from 0|above 0"):
         upper_bound(wrong, of, confidence)
