@@ -18,11 +18,12 @@ MAY_IMPORT = {
     "stores": {"core", "rules", "stores"},
     "identity": {"core", "identity"},
     "judges": {"core", "wire", "judges"},
+    "encoders": {"core", "encoders"},
     "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},
     "commands": {"config", "commands"},
 }
-IO_FLOORS = {"stores", "identity", "judges", "upstream", "edge", "commands"}
+IO_FLOORS = {"stores", "identity", "judges", "encoders", "upstream", "edge", "commands"}
 IO_FILES = {"core/pipeline.py"}
 IO_MODULES = {"asyncio", "aiohttp", "redis", "socket", "ssl", "time", "random", "threading"}
 BROAD = {"core/pipeline.py", "reload.py"}

@@ -1,0 +1,103 @@
+"""Who makes embeddings for which cache, out of the settings."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from proxy.config import schema
+from proxy.config.nodes import ConfigError, Problem
+from proxy.config.schema.content import Embed
+from proxy.core.semantic import Embedder
+from proxy.encoders.remembered import Remembered
+from proxy.encoders.thread import InThread
+from proxy.upstream.embedder import UpstreamEmbedder
+from proxy.upstream.target import Upstream
+
+NEEDS_EXTRA = "a model in this process needs more packages: pip install 'sidestream[semantic]'"
+
+
+FILES = ("model.onnx", "onnx/model.onnx", "tokenizer.json", "1_Pooling/config.json")
+"""Of a model's folder, what a change of is another model."""
+
+
+class Embedders:
+    """The embedders of this process; models in it outlive reloads."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._secret = os.urandom(32)
+        self._models: dict[tuple[object, ...], InThread] = {}
+
+    def by_cache(
+        self, settings: schema.Settings, upstreams: Mapping[str, Upstream]
+    ) -> dict[str, Embedder]:
+        """Who embeds for each cache that has a semantic part in use.
+
+        A model that no cache names any more is let go, and ends with the last
+        who uses it.  Raises ``ConfigError`` with all that cannot be loaded.
+        """
+        made: dict[str, Embedder] = {}
+        used: dict[tuple[object, ...], InThread] = {}
+        problems = []
+        for name, embed in embeds_of(settings).items():
+            if embed.upstream is not None:
+                one: Embedder = UpstreamEmbedder(upstreams[embed.upstream], embed.model, self._now)
+            else:
+                try:
+                    key = _state_of(folder_of(embed))
+                    used[key] = one = self._models.get(key) or open_model(folder_of(embed))
+                except ValueError as exc:
+                    problems.append(Problem(embed.place, f"{embed.where}.model", str(exc)))
+                    continue
+                # Kept at once: two caches may have one model.
+                self._models[key] = one
+            made[name] = Remembered(one, self._secret)
+        if problems:
+            raise ConfigError(problems)
+        self._models = used
+        return made
+
+    def close(self) -> None:
+        """End all models."""
+        for model in self._models.values():
+            model.close()
+
+
+def embeds_of(settings: schema.Settings) -> dict[str, Embed]:
+    """By cache, who is to embed; only where a route has that cache."""
+    used = {route.cache for route in settings.routes}
+    return {
+        name: cache.semantic.embed
+        for name, cache in settings.cache.items()
+        if name in used
+        and cache.semantic is not None
+        and cache.semantic.mode != "off"
+        and cache.semantic.embed is not None
+    }
+
+
+def folder_of(embed: Embed) -> Path:
+    """Where a model lies: beside the configuration, if it does not say all of it."""
+    return Path(embed.place.file).parent / embed.model
+
+
+def open_model(folder: Path) -> InThread:
+    """The model of ``folder``; its libraries are not imported before.
+
+    Raises ``ValueError`` with what is wrong.
+    """
+    try:
+        onnx = importlib.import_module("proxy.encoders.onnx")
+    except ImportError as exc:
+        raise ValueError(f"{NEEDS_EXTRA} ({exc.name or 'broken'} is missing)") from exc
+    return InThread(onnx.OnnxModel(folder))
+
+
+def _state_of(folder: Path) -> tuple[object, ...]:
+    """Changes when a model's files do."""
+    files = [path for name in FILES if (path := folder / name).is_file()]
+    stats = [(path, path.stat()) for path in files]
+    return (folder, *((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))

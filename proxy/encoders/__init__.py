@@ -1,0 +1,1 @@
+"""Sentence encoders: who makes vectors of texts, in this process or remembered."""

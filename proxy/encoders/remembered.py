@@ -1,0 +1,92 @@
+"""An embedder that remembers what it was last asked, and asks for a text once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+from proxy.core.semantic import Embedder, Vector
+
+MAX_KEPT: Final = 512
+"""Vectors; 1.5 KB each of 384 numbers."""
+
+
+class Remembered:
+    """``embedder`` with a memory of its last vectors.
+
+    Kept is a digest of a text under ``secret``, never the text.  A call goes on
+    when who began it leaves, for others may have joined; it is bounded by the
+    time that the first allowed.
+    """
+
+    def __init__(self, embedder: Embedder, secret: bytes, most: int = MAX_KEPT) -> None:
+        self._embedder = embedder
+        self._secret = secret
+        self._most = most
+        self._kept: dict[bytes, Vector] = {}
+        self._calls: dict[bytes, asyncio.Task[dict[bytes, Vector]]] = {}
+
+    @property
+    def ident(self) -> str:
+        """Names the model."""
+        return self._embedder.ident
+
+    async def embed(self, texts: Sequence[str], timeout_s: float) -> list[Vector] | None:
+        """One vector a text, in their order; ``None`` if they cannot be had in time."""
+        keys = [self._key(text) for text in texts]
+        found: dict[bytes, Vector] = {}
+        fresh: dict[bytes, str] = {}
+        calls = set()
+        for key, text in zip(keys, texts, strict=True):
+            if (vector := self._recall(key)) is not None:
+                found[key] = vector
+            elif (call := self._calls.get(key)) is not None:
+                calls.add(call)
+            else:
+                fresh[key] = text
+        if fresh:
+            calls.add(self._begin(fresh, timeout_s))
+        if calls:
+            done, late = await asyncio.wait(calls, timeout=timeout_s)
+            if late:
+                return None
+            for call in done:
+                found |= {} if call.cancelled() else call.result()
+        return [found[key] for key in keys] if all(key in found for key in keys) else None
+
+    def close(self) -> None:
+        """End the calls that are under way."""
+        for call in set(self._calls.values()):
+            call.cancel()
+
+    def _key(self, text: str) -> bytes:
+        data = text.encode("utf-8", "replace")
+        return blake2b(data, key=self._secret, digest_size=16).digest()
+
+    def _recall(self, key: bytes) -> Vector | None:
+        vector = self._kept.pop(key, None)
+        if vector is not None:
+            self._kept[key] = vector  # at the end: used last, forgotten last
+        return vector
+
+    def _begin(
+        self, fresh: dict[bytes, str], timeout_s: float
+    ) -> asyncio.Task[dict[bytes, Vector]]:
+        call = asyncio.get_running_loop().create_task(self._ask(fresh, timeout_s))
+        for key in fresh:
+            self._calls[key] = call
+        return call
+
+    async def _ask(self, fresh: dict[bytes, str], timeout_s: float) -> dict[bytes, Vector]:
+        try:
+            vectors = await self._embedder.embed(tuple(fresh.values()), timeout_s)
+        finally:
+            for key in fresh:
+                self._calls.pop(key, None)
+        made = {} if vectors is None else dict(zip(fresh, vectors, strict=True))
+        self._kept |= made
+        while len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return made

@@ -1,0 +1,70 @@
+"""A question of our own to an upstream, over the connections it has anyway."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from proxy.core.errors import ProxyError
+from proxy.upstream.connection import Connection
+from proxy.upstream.deadlines import Deadlines
+from proxy.upstream.target import Upstream
+
+MAX_ANSWER: Final = 4 << 20
+"""Bytes; a longer answer is none."""
+
+_NONE: Final = Deadlines(math.inf, math.inf, math.inf)
+"""The time is bounded here, and finer than a sweep does it."""
+
+
+async def ask(
+    upstream: Upstream,
+    path: str,
+    body: dict[str, Any],
+    *,
+    within_s: float,
+    now: Callable[[], float],
+) -> dict[str, Any]:
+    """The object that ``upstream`` answers; empty if there is none within that time.
+
+    A connection on which the answer is late is dropped.
+    """
+    endpoint = upstream.choose()
+    data = orjson.dumps(body)
+    whole = upstream.provider.path_for(endpoint.base_path, path, "", body.get("model", ""))
+    request = (
+        b"POST %s HTTP/1.1\r\nHost: %s\r\ncontent-type: application/json\r\n%s"
+        b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n%s"
+        % (whole.encode(), endpoint.host, upstream.static, len(data), data)
+    )
+    pool = endpoint.pool
+    try:
+        async with asyncio.timeout(within_s):
+            conn = pool.take_idle() or await pool.open()
+            try:
+                conn.begin(request, deadlines=_NONE, since=now())
+                return await _answer(conn)
+            finally:
+                pool.release(conn)
+    except (ProxyError, TimeoutError):
+        return {}
+
+
+async def _answer(conn: Connection) -> dict[str, Any]:
+    head = await conn.receive_head()
+    parts = []
+    size = 0
+    while size < MAX_ANSWER and (part := await conn.receive_some()):
+        parts.append(part)
+        size += len(part)
+    if head.code != 200:
+        return {}
+    try:
+        answer = orjson.loads(b"".join(parts))
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

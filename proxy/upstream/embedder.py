@@ -1,0 +1,91 @@
+"""Vectors of texts from an upstream's ``/v1/embeddings``."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from proxy.core.semantic import Vector
+from proxy.upstream.ask import ask
+from proxy.upstream.target import Upstream
+
+log = logging.getLogger("sidestream.semantic")
+
+IN_A_ROW: Final = 5
+"""Failures after which the upstream is left alone."""
+
+REST_S: Final = 5.0
+"""Seconds that it is left alone."""
+
+MAX_DIMENSION: Final = 16_384
+
+
+class UpstreamEmbedder:
+    """An ``Embedder`` that asks ``upstream`` for vectors of ``model``."""
+
+    def __init__(self, upstream: Upstream, model: str, now: Callable[[], float]) -> None:
+        self.ident = f"{upstream.name}/{model}"
+        self._upstream = upstream
+        self._model = model
+        self._now = now
+        self._failures = 0
+        self._rests_until = 0.0
+
+    async def embed(self, texts: Sequence[str], timeout_s: float) -> list[Vector] | None:
+        """One vector a text; ``None`` if late, at any fault, and while it is left alone."""
+        if not texts:
+            return []
+        if self._rests_until > self._now():
+            return None
+        asked = {"model": self._model, "input": list(texts), "encoding_format": "float"}
+        answer = await ask(
+            self._upstream, "/v1/embeddings", asked, within_s=timeout_s, now=self._now
+        )
+        vectors = vectors_of(answer, len(texts))
+        if vectors is not None:
+            self._failures = 0
+            return vectors
+        self._failures += 1
+        if self._failures == IN_A_ROW:
+            log.warning("%s gives no embeddings of %s", self._upstream.name, self._model)
+        if self._failures >= IN_A_ROW:
+            # One more failure after the rest is enough for another.
+            self._rests_until = self._now() + REST_S
+        return None
+
+
+def vectors_of(answer: dict[str, Any], count: int) -> list[Vector] | None:
+    """The vectors of an embeddings answer in the order of what was asked.
+
+    ``None`` unless there are ``count``, of one dimension.
+    """
+    data = answer.get("data")
+    if not isinstance(data, list) or len(data) != count:
+        return None
+    found: dict[int, Vector] = {}
+    for place, item in enumerate(data):
+        values = item.get("embedding") if isinstance(item, dict) else None
+        vector = unit(values) if isinstance(values, list) else None
+        index = item.get("index", place) if isinstance(item, dict) else None
+        if vector is None or type(index) is not int:
+            return None
+        found[index] = vector
+    if found.keys() != set(range(count)) or len({len(v) for v in found.values()}) > 1:
+        return None
+    return [found[i] for i in range(count)]
+
+
+def unit(values: list[Any]) -> Vector | None:
+    """``values`` at unit length; ``None`` if they are no numbers or have no length."""
+    if len(values) > MAX_DIMENSION:
+        return None
+    try:
+        length = math.hypot(*values)
+    except (TypeError, OverflowError):
+        return None
+    if not 1e-30 < length < math.inf:  # which nan is not either
+        return None
+    return struct.pack(f"<{len(values)}f", *[value / length for value in values])
