@@ -129,6 +129,34 @@ class Shared:
         if isinstance(reply, Exception):
             self.failures += 1
 
+    def learn(self, scope: str, words: tuple[Word, ...]) -> None:
+        """Keep a question for all replicas; nobody waits for it."""
+        if self.is_up:
+            assert self._store is not None
+            self._store.run(self._scripts.cache_learn, salt_key(scope), words, self._put)
+
+    async def questions(
+        self, scope: str, frame: bytes, most: int, *, after: bytes = b"", before: bytes = b"+"
+    ) -> list[Any]:
+        """Questions of a frame: those ``after`` one from the oldest on, else the
+        newest ``before`` one first.
+        """
+        if not self.is_up:
+            return []
+        assert self._store is not None
+        key = salt_key(scope)[:-1] + b"q:" + frame
+        command, way = (
+            ("XRANGE", (b"(" + after, b"+"))
+            if after
+            else ("XREVRANGE", (before if before == b"+" else b"(" + before, b"-"))
+        )
+        try:
+            rows = await self._store.call(key, command, key, *way, "COUNT", most)
+        except StoreDown:
+            self.failures += 1
+            return []
+        return rows if isinstance(rows, list) else []
+
     async def _run(self, script: Script, scope: str, args: tuple[Word, ...]) -> Any:
         if not self.is_up:
             return None

@@ -37,13 +37,14 @@ class Scripts:
     beat: Script
     cache_get: Script
     cache_put: Script
+    cache_learn: Script
 
     def __iter__(self) -> Iterator[Script]:
         """Each script."""
         return iter(
             (
                 self.reserve, self.settle, self.extend, self.beat,
-                self.cache_get, self.cache_put,
+                self.cache_get, self.cache_put, self.cache_learn,
             )
         )  # fmt: skip
 
@@ -63,4 +64,5 @@ def load_scripts(clock: str = "redis.call('TIME')") -> Scripts:
         beat=Script.of("beat", texts["beat"]),
         cache_get=Script.of("cache_get", texts["cache_get"]),
         cache_put=Script.of("cache_put", texts["cache_put"]),
+        cache_learn=Script.of("cache_learn", texts["cache_learn"]),
     )

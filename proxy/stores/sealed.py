@@ -43,10 +43,14 @@ class Unsealable(Exception):
 
 
 class Master:
-    """One master key of 32 bytes, and the keys derived from it."""
+    """One master key of 32 bytes, and the keys derived from it.
 
-    def __init__(self, secret: bytes) -> None:
+    ``purpose`` sets apart what is sealed for different ends.
+    """
+
+    def __init__(self, secret: bytes, purpose: str = "value") -> None:
         self._secret = secret
+        self._purpose = purpose
         self.ident = blake2b(secret, digest_size=4, person=b"ss key id").digest()
         self._indexes: dict[str, bytes] = {}
         self._values: dict[tuple[str, bytes], AESGCM] = {}
@@ -69,7 +73,7 @@ class Master:
         if found is None:
             if len(self._values) >= MAX_SCOPES:
                 self._values.clear()
-            found = self._values[scope, salt] = AESGCM(self._derive("value", scope, salt))
+            found = self._values[scope, salt] = AESGCM(self._derive(self._purpose, scope, salt))
         return found
 
     def forget(self, scope: str) -> None:

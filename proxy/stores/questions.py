@@ -1,0 +1,191 @@
+"""Questions that were asked, by their vectors: those of this process, and what
+it hears of replicas.
+
+A question's words are sealed wherever they are.  Its vector, of which words can
+be guessed, is sealed in the store and plain in this process only, where it is
+searched.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from typing import Any, Final
+
+import numpy as np
+
+from proxy.core.ports import Clock, Tasks
+from proxy.core.semantic import Asked, Vector
+from proxy.stores.cache_redis import Shared
+from proxy.stores.nearest import Nearest
+from proxy.stores.sealed import Master, Unsealable
+
+IN_FRAME: Final = 20_000
+"""Questions in one frame, here and in the store."""
+
+HEAR_S: Final = 1.0
+"""How old what was heard of replicas may be."""
+
+PAGE: Final = 200
+"""Questions in one call of the store: opening them takes a millisecond."""
+
+_HEAD: Final = struct.Struct("<HI")
+"""Length of the name, length of the vector."""
+
+
+class _Frame:
+    """The questions of one frame; ``heard`` is when replicas were last asked,
+    ``last`` the newest that was heard of.
+    """
+
+    __slots__ = ("heard", "last", "nearest")
+
+    def __init__(self) -> None:
+        self.nearest = Nearest(IN_FRAME)
+        self.heard = -HEAR_S
+        self.last = b""
+
+
+class KeptQuestions:
+    """Implements ``core.semantic.Questions``, in about ``limit`` bytes."""
+
+    def __init__(
+        self, shared: Shared, master: Master, tasks: Tasks, clock: Clock, *, is_far: bool
+    ) -> None:
+        self._shared = shared
+        self._master = master
+        self._tasks = tasks
+        self._clock = clock
+        self._is_far = is_far
+        self._frames: OrderedDict[tuple[str, bytes], _Frame] = OrderedDict()
+        self.limit = 0
+        self.size = 0
+        self.rejected = 0
+
+    def __len__(self) -> int:
+        return sum(len(frame.nearest) for frame in self._frames.values())
+
+    def near(
+        self, scope: str, frame: bytes, vector: Vector, threshold: float, most: int
+    ) -> list[Asked]:
+        """The nearest, whose words can be opened."""
+        kept = self._frames.get((scope, frame))
+        if kept is None:
+            return []
+        self._frames.move_to_end((scope, frame))
+        found = []
+        for near in kept.nearest.find(vector, threshold, most):
+            text = self._open(scope, near.name, near.kept)
+            if text is None:
+                self.drop(scope, frame, near.name)
+            else:
+                found.append(Asked(near.cosine, text.decode(), near.name))
+        return found
+
+    def add(
+        self, scope: str, frame: bytes, asked: Asked, vector: Vector, *, era: bytes, seconds: float
+    ) -> None:
+        """Keep one here, and tell replicas."""
+        if era != self._shared.salt(scope):
+            return
+        sealed = self._master.seal(scope, era, asked.name, asked.text.encode())
+        self._put(scope, frame, asked.name, vector, sealed)
+        if self._is_far:
+            halves = np.frombuffer(vector, "<f4").astype("<f2").tobytes()
+            record = _HEAD.pack(len(asked.name), len(halves)) + asked.name + halves + sealed
+            told = self._master.seal(scope, era, frame, record)
+            self._shared.learn(scope, (era, frame, asked.name, told, int(seconds * 1000), IN_FRAME))
+
+    def _put(self, scope: str, frame: bytes, name: bytes, vector: Vector, sealed: bytes) -> None:
+        kept = self._frame(scope, frame)
+        before = kept.nearest.size
+        kept.nearest.add(name, vector, sealed)
+        self.size += kept.nearest.size - before
+        while self.size > self.limit and len(self._frames) > 1:
+            _, oldest = self._frames.popitem(last=False)
+            self.size -= oldest.nearest.size
+        if self.size > self.limit:
+            kept.nearest.limit = max(1, len(kept.nearest))
+
+    def _frame(self, scope: str, frame: bytes) -> _Frame:
+        kept = self._frames.get((scope, frame))
+        if kept is None:
+            kept = self._frames[scope, frame] = _Frame()
+        self._frames.move_to_end((scope, frame))
+        return kept
+
+    def drop(self, scope: str, frame: bytes, name: bytes) -> None:
+        """Forget one here; replicas find out for themselves."""
+        kept = self._frames.get((scope, frame))
+        if kept is not None:
+            before = kept.nearest.size
+            kept.nearest.drop(name)
+            self.size += kept.nearest.size - before
+
+    def forget(self, scope: str) -> None:
+        """Forget a scope, or ("") all."""
+        for ident in [i for i in self._frames if not scope or i[0] == scope]:
+            self.size -= self._frames.pop(ident).nearest.size
+
+    def _open(self, scope: str, name: bytes, sealed: bytes) -> bytes | None:
+        try:
+            return self._master.open(scope, self._shared.salt(scope), name, sealed)
+        except Unsealable:
+            self.rejected += 1
+            return None
+
+    # replicas
+
+    async def hear(self, scope: str, frame: bytes) -> None:
+        """Take over the newest, and in the background the rest."""
+        if not self._is_far or not self._shared.is_up:
+            return
+        kept = self._frame(scope, frame)
+        if self._clock.now() - kept.heard < HEAR_S:
+            return
+        kept.heard = self._clock.now()
+        if kept.last:
+            rows = await self._shared.questions(scope, frame, PAGE, after=kept.last)
+            self._take(scope, frame, kept, rows)
+            if len(rows) == PAGE:
+                kept.heard -= HEAR_S
+            return
+        rows = await self._shared.questions(scope, frame, PAGE)
+        self._take(scope, frame, kept, rows[::-1])
+        if len(rows) == PAGE:
+            self._tasks.begin(self._older(scope, frame, kept, rows[-1][0]))
+
+    async def _older(self, scope: str, frame: bytes, kept: _Frame, before: bytes) -> None:
+        while self._frames.get((scope, frame)) is kept and len(kept.nearest) < kept.nearest.limit:
+            rows = await self._shared.questions(scope, frame, PAGE, before=before)
+            self._take(scope, frame, kept, rows)
+            if len(rows) < PAGE:
+                return
+            before = rows[-1][0]
+            await self._tasks.pause(0)
+
+    def _take(self, scope: str, frame: bytes, kept: _Frame, rows: list[Any]) -> None:
+        for ident, pairs in rows:
+            kept.last = max(kept.last, ident, key=_order)
+            for name, told in zip(pairs[::2], pairs[1::2], strict=True):
+                if name not in kept.nearest and self._frames.get((scope, frame)) is kept:
+                    self._take_one(scope, frame, name, told)
+
+    def _take_one(self, scope: str, frame: bytes, name: bytes, told: bytes) -> None:
+        record = self._open(scope, frame, told)
+        if record is None:
+            return
+        named, length = _HEAD.unpack_from(record)
+        at = _HEAD.size + named
+        # The name outside is not sealed: the one inside counts.
+        if record[_HEAD.size : at] != name:
+            self.rejected += 1
+            return
+        vector: Vector = np.frombuffer(record[at : at + length], "<f2").astype("<f4").tobytes()
+        self._put(scope, frame, name, vector, record[at + length :])
+
+
+def _order(ident: bytes) -> tuple[int, int]:
+    """Where a stream's entry stands."""
+    first, _, second = ident.partition(b"-")
+    return int(first or 0), int(second or 0)
