@@ -7,7 +7,27 @@ import re
 import struct
 from hashlib import blake2b
 
-SMALL = frozenset("a an the is of in to do does how what please me tell i can you".split())
+SMALL = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "of",
+        "in",
+        "to",
+        "do",
+        "does",
+        "how",
+        "what",
+        "please",
+        "me",
+        "tell",
+        "i",
+        "can",
+        "you",
+    ]
+)
 SIZE = 64
 
 

@@ -8,8 +8,7 @@ so that a hit costs the tenant nothing.  What goes upstream goes as a flight
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.core.cache import Epochs, Key
@@ -20,21 +19,27 @@ from proxy.core.flight import Flight, Follower
 from proxy.core.policy import Policy, Reply
 from proxy.core.ports import Clock
 from proxy.observe.caching import CacheMeter
-from proxy.rules.cacheable import CacheRule, facts_of, why_not
-from proxy.rules.cachekey import canonical, material
+from proxy.rules.cacheable import CacheRule
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
-from proxy.wire.kept import entry_of, held, hides_usage, made_of, not_cached, replayed, say
+from proxy.rules.keys import Keys
+from proxy.semantic.finder import Match, Semantics
+from proxy.wire.kept import (
+    entry_of,
+    held,
+    hides_usage,
+    made_of,
+    not_cached,
+    replayed,
+    say,
+    say_cosine,
+    say_hit,
+)
 from proxy.wire.replay import Entry, without_usage
 
 KINDS: Final = frozenset({"chat", "completions", "responses"})
-MAX_KNOWN: Final = 4096
-"""Keys that are remembered."""
-
 LEASE_S: Final = 5.0
 LEASE_WAIT_S: Final = 0.3
 LEASE_STEP_S: Final = 0.03
-
-_STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class Look:
     """One request looking for its answer.
 
     ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
+    ``match`` is the answer to a question that means the same.
     """
 
     x: Exchange
@@ -52,6 +58,7 @@ class Look:
     era: bytes
     old: Entry | None = None
     is_stale: bool = False
+    match: Match | None = None
 
 
 class CachePolicy(Policy):
@@ -66,13 +73,14 @@ class CachePolicy(Policy):
         fills: Fills,
         meter: CacheMeter,
         clock: Clock,
+        semantics: Semantics,
     ) -> None:
         self._rules = rules
-        self._epochs = epochs
+        self._keys = Keys(epochs)
         self.fills = fills
+        self._semantics = semantics
         self._meter = meter
         self._clock = clock
-        self._known: dict[tuple[bytes, str, tuple[str | int, ...]], Key] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -85,7 +93,7 @@ class CachePolicy(Policy):
         if rule is None or x.body is None or x.endpoint.name not in KINDS:
             return None
         wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
-        key = self._key(x, rule, wish)
+        key = self._keys.find(x, rule, wish)
         if isinstance(key, str):
             if wish.only_cached:
                 raise not_cached(x)
@@ -95,31 +103,6 @@ class CachePolicy(Policy):
         scope = rule.scope_of(x)
         reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
         return held(x, reply) if rule.charges else reply
-
-    def _key(self, x: Exchange, rule: CacheRule, wish: Wish) -> Key | str:
-        """The key, or why there is none.
-
-        Who asks the same mostly asks in the same bytes, so the keys of bodies
-        are remembered, by a digest of them and all else that goes into a key.
-        """
-        facts = facts_of(x, rule, self._epochs)
-        seen = None
-        if wish is NO_WISH and x.raw is not None:
-            seen = (blake2b(x.raw, digest_size=16).digest(), x.tenant, facts)
-            known = self._known.get(seen)
-            if known is not None:
-                return known
-        assert x.body is not None
-        body = canonical(x.body)
-        why = why_not(x, rule, wish, body)
-        if why:
-            return why
-        key = rule.vault.key(rule.scope_of(x), material(facts, body))
-        if seen is not None:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[seen] = key
-        return key
 
     async def _answer(self, look: Look) -> Reply | None:
         rule, wish = look.rule, look.wish
@@ -133,6 +116,10 @@ class CachePolicy(Policy):
                 return served
             if look.is_stale:
                 return self._stale(look)
+        if rule.likeness is not None and is_alone and wish.reads:
+            look.match = await self._semantics.find(look.x, rule, wish)
+            if look.match is not None:
+                return self._alike(look, look.match)
         if wish.only_cached:
             raise not_cached(look.x)
         return await self._join(look)
@@ -183,6 +170,14 @@ class CachePolicy(Policy):
         self.fills.refresh(self._work(look))
         return self._hit(look, look.old, "stale", "stale")
 
+    def _alike(self, look: Look, match: Match) -> Reply:
+        """Give the answer to another question, and now and then look whether it was right."""
+        look.rule.vault.release(look.scope, look.key)
+        if match.is_sampled:
+            self.fills.refresh(self._work(look))
+        # Under its own key, by which it can be purged.
+        return self._hit(replace(look, key=match.key), match.entry, "semantic", "fresh")
+
     def _hit(self, look: Look, entry: Entry, layer: str, state: State) -> Reply:
         x = look.x
         age = max(0.0, self._clock.wall() - entry.at)
@@ -191,19 +186,11 @@ class CachePolicy(Policy):
         x.finish = entry.finish
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
-        x.notes |= {
-            "cache": result,
-            "tokens_avoided": str(sum(entry.usage)),
-            "usd_avoided": f"{entry.cost / 1e9:.9f}",
-        }
-        say(
-            x,
-            "hit" if state == "fresh" else "stale",
-            f'hit; ttl={int(entry.ttl - age)}; key="{look.key.now.hex()}"',
-        )
-        x.answer_headers.append((b"age", b"%d" % int(age)))
-        if state == "expired":
-            x.answer_headers.append(_STALE)
+        x.notes["cache"] = result
+        word = "stale" if state != "fresh" else "semantic" if look.match else "hit"
+        say_hit(x, word, entry, age, look.key.now, is_late=state == "expired")
+        if look.match is not None:
+            say_cosine(x, look.match.cosine)
         return replayed(x, entry)
 
     # flights
@@ -278,6 +265,7 @@ class CachePolicy(Policy):
             return False
         seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
         rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
+        self._semantics.learn(look.x, rule, look.key, look.era, entry, look.match)
         return True
 
     def _entry(self, look: Look, flight: Flight) -> Entry | str:

@@ -10,6 +10,7 @@ from proxy.core.cache import Epochs, Terms, Vault
 from proxy.core.exchange import Exchange
 from proxy.rules.cachekey import MAX_EXACT, has_exponent, headers_that_count
 from proxy.rules.freshness import Wish
+from proxy.rules.likeness import Likeness
 from proxy.rules.planner import COMPARE
 
 DEFAULT_TEMPERATURE: Final = 1.0
@@ -54,7 +55,7 @@ class CacheRule:
     ``charges`` counts hits as if they had come from upstream.  ``kept`` is how
     long an answer is kept for when all targets fail, beyond the time that it
     is served; ``policy`` is a digest of what else shapes the answers of the
-    route.
+    route; ``likeness`` is what may be done with questions that mean the same.
     """
 
     name: str
@@ -68,6 +69,7 @@ class CacheRule:
     listens: bool = True
     charges: bool = False
     policy: str = ""
+    likeness: Likeness | None = None
 
     def scope_of(self, x: Exchange) -> str:
         """Whose answers they are: what they are sealed for, and erased with."""

@@ -15,6 +15,7 @@ from proxy.wire.replay import Entry, parts_of, replay
 
 JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream"
+_STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
 _ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
 _ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
 
@@ -112,6 +113,23 @@ def say(x: Exchange, word: str, status: str) -> None:
         (b"x-sidestream-cache", word.encode()),
         (b"cache-status", b"sidestream; " + status.encode()),
     )
+
+
+def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_late: bool) -> None:
+    """Tell client and log what ``entry``, of that age in seconds, avoided."""
+    x.notes["tokens_avoided"] = str(sum(entry.usage))
+    x.notes["usd_avoided"] = f"{entry.cost / 1e9:.9f}"
+    say(x, word, f'hit; ttl={int(entry.ttl - age)}; key="{key.hex()}"')
+    x.answer_headers.append((b"age", b"%d" % int(age)))
+    if is_late:
+        x.answer_headers.append(_STALE)
+
+
+def say_cosine(x: Exchange, cosine: float) -> None:
+    """Tell client and log how near the question was that was answered."""
+    shown = f"{cosine:.3f}"
+    x.notes["cosine"] = shown
+    x.answer_headers.append((b"x-sidestream-similarity", shown.encode()))
 
 
 class NotCached(ProxyError):

@@ -1,0 +1,1 @@
+"""Answering from the answer to a question that means the same."""

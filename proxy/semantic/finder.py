@@ -1,0 +1,211 @@
+"""Finds the answer to a question that means the same, and learns from answers.
+
+No stage: the cache asks it between what it has and what it must ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from proxy.core.cache import Epochs, Key
+from proxy.core.exchange import Exchange
+from proxy.core.ports import Clock, Tasks
+from proxy.core.semantic import Asked, Embedder, Vector
+from proxy.observe.semantic import SemanticMeter
+from proxy.rules.agreement import agree, cosine, same_words
+from proxy.rules.cacheable import CacheRule, facts_of
+from proxy.rules.cachekey import canonical, material
+from proxy.rules.freshness import NO_WISH, Wish, state_of
+from proxy.rules.likeness import Likeness
+from proxy.wire.answer_text import contents_of, event_of
+from proxy.wire.questions import question_of
+from proxy.wire.replay import Entry
+
+FINISHED: Final = ("stop", "completed")
+"""Finish reasons of answers that say all there is to say."""
+
+MOST: Final = 4
+"""Near questions that are looked at."""
+
+LATER_S: Final = 1.0
+"""How long a vector may take that nobody waits for."""
+
+MAX_LEARNING: Final = 64
+"""Answers that are learned from at once; what comes meanwhile is not."""
+
+MAX_COMPARED: Final = 2000
+"""Characters of an answer that are compared."""
+
+
+class Match(NamedTuple):
+    """The answer to a question that means the same, and how near that is.
+
+    ``is_sampled`` says that it is to be held against the upstream's own.
+    """
+
+    entry: Entry
+    key: Key
+    cosine: float
+    is_sampled: bool
+
+
+class _Place(NamedTuple):
+    """A question and where the likes of it are kept."""
+
+    text: str
+    scope: str
+    frame: bytes
+    kind: str
+
+
+class Semantics:
+    """For routes whose cache rule has a ``likeness``.
+
+    ``differ`` says in a word why two questions that are near do not mean the
+    same; ``chance`` is from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        epochs: Epochs,
+        differ: Callable[[str, str], str],
+        tasks: Tasks,
+        clock: Clock,
+        chance: Callable[[], float],
+        meter: SemanticMeter,
+    ) -> None:
+        self._epochs = epochs
+        self._differ = differ
+        self._tasks = tasks
+        self._clock = clock
+        self._chance = chance
+        self._meter = meter
+        self._learning = 0
+
+    async def find(self, x: Exchange, rule: CacheRule, wish: Wish) -> Match | None:
+        """What answers ``x``, if anything does and may."""
+        like = rule.likeness
+        if like is None or not like.serves:
+            return None
+        place = self._place(x, rule)
+        if place is None:
+            return None
+        vector = await _vector(like.embedder, place.text, like.timeout_s)
+        if vector is None:
+            self._meter.result(rule.name, "no_vector")
+            return None
+        match = await self._match(place, rule, like, vector, wish)
+        self._meter.result(rule.name, "miss" if match is None else "hit")
+        return match
+
+    def _place(self, x: Exchange, rule: CacheRule) -> _Place | None:
+        assert x.body is not None
+        question = question_of(x.endpoint.name, x.body)
+        if question is None or rule.likeness is None:
+            return None
+        scope = rule.scope_of(x)
+        facts = (*facts_of(x, rule, self._epochs), rule.likeness.embedder.ident)
+        frame = rule.vault.key(scope, b"frame\n" + material(facts, canonical(question.rest)))
+        return _Place(question.text, scope, frame.now, x.endpoint.name)
+
+    async def _match(
+        self, place: _Place, rule: CacheRule, like: Likeness, vector: Vector, wish: Wish
+    ) -> Match | None:
+        """The nearest whose words say the same and whose answer is still fresh."""
+        await like.questions.hear(place.scope, place.frame)
+        near = like.questions.near(place.scope, place.frame, vector, like.threshold, MOST)
+        for asked in near:
+            why = self._differ(place.text, asked.text)
+            if why:
+                self._meter.refusal(rule.name, why)
+                continue
+            key = Key(asked.name)
+            entry = await self._entry(rule, place, key)
+            if entry is None:
+                like.questions.drop(place.scope, place.frame, asked.name)
+            elif state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
+                return Match(entry, key, asked.cosine, is_sampled=self._chance() < like.verify)
+        return None
+
+    async def _entry(self, rule: CacheRule, place: _Place, key: Key) -> Entry | None:
+        data = rule.vault.near(place.scope, key)
+        if data is None and rule.vault.is_shared:
+            data = (await rule.vault.far(place.scope, (key,), lease_s=0.0)).data[0]
+        if data is None:
+            return None
+        try:
+            entry = Entry.unpack(data)
+        except (ValueError, TypeError, IndexError):
+            return None
+        return entry if entry.kind == place.kind and entry.status == 200 else None
+
+    # learning
+
+    def learn(
+        self, x: Exchange, rule: CacheRule, key: Key, era: bytes, entry: Entry, match: Match | None
+    ) -> None:
+        """Take in that ``x`` was answered by ``entry``, kept under ``key``.
+
+        ``match`` was served in its stead.
+        """
+        like = rule.likeness
+        if like is None or entry.status != 200 or entry.finish not in FINISHED or not _said(entry):
+            return
+        place = self._place(x, rule)
+        if place is not None and self._learning < MAX_LEARNING:
+            self._learning += 1
+            self._tasks.begin(self._learn(place, rule, key, era, entry, match))
+
+    async def _learn(
+        self,
+        place: _Place,
+        rule: CacheRule,
+        key: Key,
+        era: bytes,
+        entry: Entry,
+        match: Match | None,
+    ) -> None:
+        like = rule.likeness
+        assert like is not None
+        try:
+            vector = await _vector(like.embedder, place.text, LATER_S)
+            if vector is None:
+                self._meter.result(rule.name, "no_vector")
+                return
+            if match is None and not like.serves:
+                match = await self._match(place, rule, like, vector, NO_WISH)
+                if match is None or match.key.now != key.now:
+                    self._meter.result(rule.name, "miss" if match is None else "would_hit")
+            if match is not None and match.key.now != key.now:
+                await self._verify(rule, like, _said(match.entry), _said(entry))
+            asked = Asked(1.0, place.text, key.now)
+            like.questions.add(
+                place.scope, place.frame, asked, vector, era=era, seconds=entry.ttl + entry.stale
+            )
+        finally:
+            self._learning -= 1
+
+    async def _verify(self, rule: CacheRule, like: Likeness, served: str, said: str) -> None:
+        """Hold what was or would have been served against what the upstream says."""
+        is_same = same_words(served, said)
+        if not is_same:
+            vectors = await like.embedder.embed(
+                [served[:MAX_COMPARED], said[:MAX_COMPARED]], LATER_S
+            )
+            if vectors is None:
+                return
+            is_same = agree(served, said, cosine(*vectors))
+        like.trials.add(is_wrong=not is_same)
+        self._meter.verdict(rule.name, is_wrong=not is_same)
+
+
+async def _vector(embedder: Embedder, text: str, timeout_s: float) -> Vector | None:
+    vectors = await embedder.embed([text], timeout_s)
+    return vectors[0] if vectors else None
+
+
+def _said(entry: Entry) -> str:
+    """What a stored answer says to the person."""
+    whole = event_of(entry.whole)
+    return "\n".join(p.text for p in contents_of(whole, grows=False)) if whole is not None else ""

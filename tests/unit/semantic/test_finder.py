@@ -1,0 +1,291 @@
+"""A question that means the same gets the answer; any doubt and it does not."""
+
+import os
+
+import orjson
+import pytest
+
+from proxy.core.cache import Terms
+from proxy.core.plan import Plan, Target
+from proxy.observe.semantic import SemanticMeter
+from proxy.rules.cacheable import CacheRule
+from proxy.rules.freshness import NO_WISH, Wish
+from proxy.rules.likeness import Likeness
+from proxy.rules.trials import Trials
+from proxy.semantic.finder import MAX_LEARNING, Semantics
+from proxy.stores.cache_memory import Memory
+from proxy.stores.cache_redis import Shared
+from proxy.stores.questions import KeptQuestions
+from proxy.stores.scripts import load_scripts
+from proxy.stores.sealed import Master
+from proxy.stores.vault import SealedVault
+from proxy.wire.endpoints import EXACT
+from proxy.wire.replay import Entry
+from tests.kit import FakeClock, exchange
+from tests.meaning import FakeEmbedder
+
+SECRET = os.urandom(32)
+
+
+def never(one, other):
+    return ""
+
+
+class Later:
+    """Tasks that run when the test says so."""
+
+    def __init__(self):
+        self.works = []
+
+    def begin(self, work):
+        self.works.append(work)
+
+    async def run(self):
+        works, self.works = self.works, []
+        for work in works:
+            await work
+
+
+class World:
+    """A cache of one process with a semantic part, and nothing around it."""
+
+    def __init__(self, mode="on", *, verify=0.0, max_error=0.05, differ=never):
+        self.clock, self.tasks, self.meter = FakeClock(), Later(), SemanticMeter()
+        self.embedder, self.trials = FakeEmbedder(), Trials()
+        self.shared = Shared(None, load_scripts())
+        self.questions = KeptQuestions(
+            self.shared, Master(SECRET, "vector"), self.tasks, self.clock, is_far=False
+        )
+        self.questions.limit = 1 << 20
+        self.vault = SealedVault(
+            self.shared, self.clock, (Master(SECRET),), Memory(1 << 20), is_own_key=True
+        )
+        self.rule = CacheRule(
+            name="answers",
+            vault=self.vault,
+            terms=Terms(3600.0, 0.0, 15.0),
+            likeness=Likeness(
+                mode=mode,
+                threshold=0.95,
+                verify=verify,
+                max_error=max_error,
+                timeout_s=0.15,
+                embedder=self.embedder,
+                questions=self.questions,
+                trials=self.trials,
+            ),
+        )
+        self.finder = Semantics(
+            self.shared, differ, self.tasks, self.clock, lambda: 0.5, self.meter
+        )
+
+    async def find(self, text, wish=NO_WISH, **more):
+        return await self.finder.find(asked(text, **more), self.rule, wish)
+
+    def keep(self, text, answer="Paris", match=None, **more):
+        """Store an answer as the cache does, and learn from it."""
+        entry = answered(answer, self.clock.wall())
+        x = asked(text, **more)
+        scope = self.rule.scope_of(x)
+        key = self.vault.key(scope, text.encode() + repr(sorted(more)).encode())
+        self.vault.keep(scope, key, entry.pack(), era=self.vault.era(scope), seconds=3600)
+        self.finder.learn(x, self.rule, key, self.vault.era(scope), entry, match)
+        return key
+
+    async def kept(self, text, answer="Paris", **more):
+        key = self.keep(text, answer, **more)
+        await self.tasks.run()
+        return key
+
+
+def asked(text, *, tenant="acme", system="Be brief.", model="m", **more):
+    turns = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+    x = exchange(body=b"")
+    x.body = {"model": model, "temperature": 0, "messages": turns, **more}
+    x.tenant, x.model = tenant, model
+    x.endpoint = EXACT["/v1/chat/completions"]
+    x.plan = Plan("chat", (Target("main/m", "main", model),))
+    return x
+
+
+def answered(text, at, finish="stop"):
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+    return Entry(at=at, ttl=3600.0, stale=0.0, kind="chat", finish=finish,
+                 usage=(7, 3), whole=orjson.dumps(whole))  # fmt: skip
+
+
+QUESTION, LIKE = "What is the capital of France?", "Please tell me the capital of France"
+
+
+async def test_a_question_in_other_words_is_answered():
+    world = World()
+    key = await world.kept(QUESTION)
+
+    match = await world.find(LIKE)
+
+    assert match.key == key
+    assert b"Paris" in match.entry.whole
+    assert match.cosine > 0.99
+    assert not match.is_sampled
+    assert world.meter.results == {("answers", "hit"): 1}
+
+
+async def test_another_question_is_not():
+    world = World()
+    await world.kept(QUESTION)
+
+    assert await world.find("How do I file taxes in Ohio?") is None
+    assert world.meter.results == {("answers", "miss"): 1}
+
+
+async def test_the_guard_has_the_last_word():
+    world = World(differ=lambda one, other: "names" if one != other else "")
+    await world.kept(QUESTION)
+
+    assert await world.find(LIKE) is None
+    assert world.meter.refused == {("answers", "names"): 1}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tenant": "other"}, {"system": "Be rude."}, {"model": "n"}, {"max_tokens": 5},
+        {"temperature": 0.5}, {"n": 2}, {"response_format": {"type": "json_object"}},
+    ],
+)  # fmt: skip
+async def test_all_but_the_last_turn_must_be_the_same(more):
+    world = World()
+    await world.kept(QUESTION)
+
+    assert await world.find(LIKE, **more) is None
+    assert await world.find(LIKE) is not None
+
+
+async def test_an_answer_that_is_gone_is_no_answer_and_is_forgotten():
+    world = World()
+    key = await world.kept(QUESTION)
+    world.vault.memory.drop(key.now)
+
+    assert await world.find(LIKE) is None
+    assert len(world.questions) == 0
+
+
+async def test_an_answer_that_is_too_old_is_no_answer():
+    world = World()
+    await world.kept(QUESTION)
+    world.clock.advance(120)
+
+    assert await world.find(LIKE, Wish(max_age=60)) is None
+    assert await world.find(LIKE) is not None
+
+
+async def test_without_a_vector_the_request_goes_on():
+    world = World()
+    await world.kept(QUESTION)
+    world.embedder.is_late = True
+
+    assert await world.find(LIKE) is None
+    assert world.meter.results == {("answers", "no_vector"): 1}
+
+
+async def test_shadow_answers_nobody_and_measures():
+    world = World("shadow")
+    await world.kept(QUESTION, "Paris")
+
+    assert await world.find(LIKE) is None
+    await world.kept(LIKE, "paris!")
+    await world.kept("capital of France", "Lyon")
+
+    assert world.meter.results == {("answers", "miss"): 1, ("answers", "would_hit"): 2}
+    assert world.meter.verified == {("answers", "right"): 1, ("answers", "wrong"): 1}
+    assert (world.trials.number, world.trials.wrong) == (2, 1)
+
+
+async def test_a_question_asked_again_is_not_its_own_like():
+    world = World("shadow")
+    await world.kept(QUESTION)
+    await world.kept(QUESTION)
+
+    assert ("answers", "would_hit") not in world.meter.results
+    assert world.trials.number == 0
+    assert len(world.questions) == 1
+
+
+async def test_a_sample_is_held_against_the_real_answer():
+    world = World(verify=0.6)
+    await world.kept(QUESTION)
+    match = await world.find(LIKE)
+    assert match.is_sampled
+
+    world.keep(LIKE, "Lyon", match=match)
+    await world.tasks.run()
+
+    assert world.meter.verified == {("answers", "wrong"): 1}
+
+
+async def test_it_stops_serving_when_it_is_proven_wrong_and_comes_back():
+    world = World(max_error=0.3)
+    await world.kept(QUESTION)
+    for _ in range(10):
+        world.trials.add(is_wrong=True)
+
+    assert not world.rule.likeness.serves
+    assert await world.find(LIKE) is None
+    for _ in range(60):
+        world.trials.add(is_wrong=False)
+    assert await world.find(LIKE) is not None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        answered("Paris", 0.0, "length"),
+        answered("Paris", 0.0, "tool_calls"),
+        answered("", 0.0),
+        answered("Paris", 0.0)._replace(status=400),
+        answered("Paris", 0.0)._replace(whole=b"[]"),
+    ],
+)
+async def test_only_whole_answers_in_words_are_learned(entry):
+    world = World()
+    x = asked(QUESTION)
+    world.finder.learn(x, world.rule, world.vault.key("t.acme", b""), b"", entry, None)
+
+    assert world.tasks.works == []
+
+
+async def test_answers_beyond_what_can_be_learned_at_once_are_let_go():
+    world = World()
+    for i in range(MAX_LEARNING + 5):
+        world.keep(f"question {i}")
+
+    assert len(world.tasks.works) == MAX_LEARNING
+    await world.tasks.run()
+    world.keep("another")
+    assert len(world.tasks.works) == 1
+    await world.tasks.run()
+
+
+async def test_an_erased_tenant_is_asked_nothing_any_more():
+    world = World()
+    await world.kept(QUESTION)
+    await world.shared.erase("t.acme")
+
+    assert await world.find(LIKE) is None
+
+
+async def test_what_was_begun_before_an_erasure_is_not_learned_after():
+    world = World()
+    world.keep(QUESTION)
+    await world.shared.erase("t.acme")
+    await world.tasks.run()
+
+    assert len(world.questions) == 0
+
+
+async def test_words_are_sealed_in_memory():
+    world = World()
+    await world.kept("What is the secret of zebra-unicorn?")
+
+    (frame,) = world.questions._frames.values()
+    assert b"zebra" not in b"".join(kept for _, kept in frame.nearest._names)
