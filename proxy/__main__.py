@@ -22,12 +22,12 @@ from proxy.accounts import store_problems
 from proxy.app import has_price
 from proxy.commands.cache import add_command as add_cache
 from proxy.compile import redactions_of
-from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
 from proxy.explain import NoRequest, as_text, explain
+from proxy.extras import lacking
 from proxy.identity.keys import BadKeys
 from proxy.limits import allowance_table
 from proxy.mock import start_mock
@@ -145,7 +145,7 @@ def _serve(options: argparse.Namespace, given: list[str]) -> int:
 
 def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded:
     loaded = _read(options.config, environment)
-    missing = unavailable(loaded.settings)
+    missing = lacking(loaded.settings)
     if missing and not options.allow_unavailable:
         raise ConfigError(missing)
     for problem in (*loaded.notes, *missing):
@@ -208,7 +208,7 @@ def _check(options: argparse.Namespace, given: list[str]) -> int:
     loaded = _read(options.config, os.environ)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
-    missing = unavailable(loaded.settings)
+    missing = lacking(loaded.settings)
     for problem in missing:
         print(f"warning: {problem}", file=sys.stderr)
     name = options.config or "the embedded default"

@@ -125,7 +125,7 @@ class App:
         guards = self._guarding.made(settings, specs)
         stages = (
             *self._arriving(settings, table, guards),
-            *self._answering(settings, guards),
+            *self._answering(settings, guards, upstreams),
             *self._counting(settings, table, upstreams, prices),
         )
         # What the configuration gives nothing to do costs nothing either.
@@ -189,22 +189,22 @@ class App:
         routes = {r.name: made[r.redaction] for r in settings.routes if r.redaction}
         return tenants, routes, key_for
 
-    def _answering(self, settings: Settings, guards: Guards) -> tuple[Policy, ...]:
+    def _answering(
+        self, settings: Settings, guards: Guards, upstreams: Mapping[str, Upstream]
+    ) -> tuple[Policy, ...]:
         """Answers that are here already, and what may be kept of others."""
-        caches = self._caches
-        rules = caches.rules(settings)
+        caches, clock = self._caches, self._clock
+        rules = caches.rules(settings, upstreams)
 
         def fills() -> Fills:
-            return Fills(caches.flights, caches.tasks, self._clock)
+            return Fills(caches.flights, caches.tasks, clock)
 
         return (
             # What was answered already is not asked for again, whatever it was.
-            IdempotencyPolicy(
-                caches.first_answers(settings), fills(), self._clock, marks_of(settings)
-            ),
+            IdempotencyPolicy(caches.first_answers(settings), fills(), clock, marks_of(settings)),
             # Before what a request costs its tenant: a hit costs nothing.
-            CachePolicy(rules, caches.shared, fills(), caches.meter, self._clock),
-            EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, self._clock),
+            CachePolicy(rules, caches.shared, fills(), caches.meter, clock, caches.meanings.finder),
+            EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, clock),
             # Behind the caches, so that no answer is kept that was stopped.
             WatchPolicy(guards.answers, guards.panel, self._guarding.count),
         )

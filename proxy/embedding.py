@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from proxy.config import schema
@@ -43,6 +44,8 @@ class Embedders:
         used: dict[tuple[object, ...], InThread] = {}
         problems = []
         for name, embed in embeds_of(settings).items():
+            if missing_package(embed):
+                continue  # it was warned of
             if embed.upstream is not None:
                 one: Embedder = UpstreamEmbedder(upstreams[embed.upstream], embed.model, self._now)
             else:
@@ -77,6 +80,12 @@ def embeds_of(settings: schema.Settings) -> dict[str, Embed]:
         and cache.semantic.mode != "off"
         and cache.semantic.embed is not None
     }
+
+
+def missing_package(embed: Embed) -> str:
+    """A package of the extra ``semantic`` that is needed and not there; empty if none."""
+    needed = ["numpy"] if embed.upstream is not None else ["numpy", "onnxruntime", "tokenizers"]
+    return next((name for name in needed if find_spec(name) is None), "")
 
 
 def folder_of(embed: Embed) -> Path:

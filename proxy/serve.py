@@ -185,6 +185,7 @@ class Worker:
             self.app.close()
             await self.app.leave()
             self.caches.tasks.close()
+            self.caches.meanings.close()
             await self.caches.shared.close()
             await self.accounts.close()
             await runner.cleanup()

@@ -8,7 +8,8 @@ import logging
 import os
 import random
 import traceback
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -22,6 +23,7 @@ from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Terms
 from proxy.core.flight import Flights
 from proxy.core.ports import Clock
+from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, When
 from proxy.stores.address import parse_address
@@ -33,6 +35,7 @@ from proxy.stores.scripts import Scripts, load_scripts
 from proxy.stores.sealed import Master
 from proxy.stores.store import Store
 from proxy.stores.vault import SealedVault
+from proxy.upstream.target import Upstream
 
 log = logging.getLogger("sidestream.cache")
 
@@ -101,16 +104,17 @@ class Caches:
         self._clock = clock
         self._vaults: dict[tuple[str, bytes], SealedVault] = {}
         self._own = os.urandom(32)
+        self.meanings = Meanings(self.shared, self.tasks, clock)
         self.shared.on_purge(self._forget)
 
     def _forget(self, scope: str) -> None:
         for vault in self._vaults.values():
             vault.forget(scope)
+        self.meanings.forget(scope)
 
     def vault(self, name: str, cache: schema.Cache) -> SealedVault:
         """The vault of a cache; the same one as before if its keys are."""
-        given = [s for s in (cache.encrypt, cache.encrypt_before) if s]
-        keys = tuple(base64.b64decode(secret.reveal()) for secret in given) or (self._own,)
+        keys = self._secrets(cache)
         ident = (name, blake2b(b"".join(keys)).digest())
         found = self._vaults.get(ident)
         if found is None:
@@ -123,19 +127,31 @@ class Caches:
         found.memory.limit = cache.max_size
         return found
 
+    def _secrets(self, cache: schema.Cache) -> tuple[bytes, ...]:
+        """The master key, and the one before if there is one."""
+        given = [s for s in (cache.encrypt, cache.encrypt_before) if s]
+        return tuple(base64.b64decode(secret.reveal()) for secret in given) or (self._own,)
+
     def first_answers(self, settings: Settings) -> SealedVault:
         """The vault of idempotent replays, under the key of the first cache that has one."""
         keyed = [cache for _, cache in sorted(settings.cache.items()) if cache.encrypt]
         encrypt = keyed[0].encrypt if keyed else schema.Secret("")
         return self.vault(FIRST, schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
 
-    def rules(self, settings: Settings) -> dict[str, CacheRule]:
+    def rules(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route.
 
-        Vaults that no route leads to any more are let go.
+        Vaults that no route leads to any more are let go.  Raises ``ConfigError``
+        where a semantic cache cannot work.
         """
+        likenesses = self.meanings.likenesses(
+            settings, upstreams, lambda cache: self._secrets(cache)[0]
+        )
         rules = {
-            route.name: self._rule(settings, route, settings.cache[route.cache])
+            route.name: replace(
+                self._rule(settings, route, settings.cache[route.cache]),
+                likeness=likenesses.get(route.cache),
+            )
             for route in settings.routes
             if route.cache is not None
         }
@@ -175,11 +191,13 @@ class Caches:
                 name: {"entries": len(vault.memory), "bytes": vault.memory.size}
                 for (name, _), vault in self._vaults.items()
             },
+            "semantic": self.meanings.status(),
         }
 
     def collect(self) -> Iterator[Metric]:
         """Metric families of the caches."""
         yield from self.meter.collect()
+        yield from self.meanings.collect()
         size = GaugeMetricFamily("sidestream_cache_bytes", "Bytes in memory", labels=("cache",))
         kept = GaugeMetricFamily("sidestream_cache_entries", "Answers in memory", labels=("cache",))
         stored = CounterMetricFamily("sidestream_cache_stored", "Answers kept", labels=("cache",))

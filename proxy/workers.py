@@ -41,6 +41,8 @@ _JOIN: Final[dict[str, Callable[[float, float], float]]] = {
     "sidestream_store_is_up": min,
     "sidestream_store_replicas": max,
     "sidestream_switched_off": max,
+    "sidestream_cache_semantic_error_at_most": max,
+    "sidestream_cache_semantic_serves": min,
 }
 """Gauges that are no sums of what workers say."""
 

@@ -24,9 +24,6 @@ def unavailable(settings: Settings) -> list[Problem]:
 def _found(s: Settings) -> Iterator[Problem]:
     for route in s.routes:
         yield from _given(route, ROUTE)
-        cache = s.cache.get(route.cache) if route.cache is not None else None
-        if cache is not None and cache.semantic is not None and cache.semantic.mode != "off":
-            yield _not_yet(cache, "semantic")
     used = {t.upstream for route in s.routes for t in (*route.targets, *route.fallback)}
     for name, upstream in s.upstreams.items():
         if name in used:

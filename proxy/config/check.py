@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import get_args
 
+from proxy.config.check_caches import cache_problems
 from proxy.config.check_guards import guard_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
@@ -31,7 +32,6 @@ def check(
             _anonymous,
             _store,
             _regions,
-            _caches,
             _on_exhausted,
             _redactions,
         )
@@ -39,6 +39,7 @@ def check(
     ]
     problems += money(settings, has_price)
     problems += guard_problems(settings)
+    problems += cache_problems(settings)
     return problems, [*_unreachable(settings), *_unshared(settings), *_pseudonyms(settings)]
 
 
@@ -190,31 +191,6 @@ def _regions(s: Settings) -> Found:
                     tenant, ".regions",
                     f"route {route.name!r} has no target in {', '.join(tenant.regions)}",
                 )  # fmt: skip
-
-
-def _caches(s: Settings) -> Found:
-    """A cache shared by all must hold nothing that is anybody's."""
-    redacted = {name for name, tenant in s.tenants.items() if tenant.redaction}
-    for route in s.routes:
-        cache = s.cache.get(route.cache) if route.cache is not None else None
-        if cache is None:
-            continue
-        for target in _all_targets(route):
-            upstream = s.upstreams.get(target.upstream)
-            if upstream is not None and upstream.passthrough:
-                yield _at(
-                    route, ".cache",
-                    f"answers of {target.upstream!r} are got with clients' own keys (passthrough),"
-                    " so they are not to be shared",
-                )  # fmt: skip
-        if cache.scope != "global":
-            continue
-        if route.match.path and all("/embeddings" in path for path in route.match.path):
-            continue
-        if route.redaction is None and (not redacted or redacted != set(s.tenants)):
-            yield _at(
-                route, ".cache", f"the cache {route.cache!r} is global, so redaction is needed"
-            )
 
 
 def _unshared(s: Settings) -> Found:

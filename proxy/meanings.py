@@ -1,0 +1,159 @@
+"""Semantic caches: what they keep over reloads, and what they need that is an extra."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from proxy.config import schema
+from proxy.core.ports import Clock, Tasks
+from proxy.core.semantic import Embedder, Questions
+from proxy.embedding import Embedders
+from proxy.observe.semantic import SemanticMeter
+from proxy.rules.alike import why_different
+from proxy.rules.likeness import Likeness
+from proxy.rules.trials import Trials
+from proxy.semantic.finder import Semantics
+from proxy.stores.cache_redis import Shared
+from proxy.stores.sealed import Master
+from proxy.upstream.target import Upstream
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Of one cache under one key: its questions, and how well they served."""
+
+    name: str
+    questions: Questions
+    trials: Trials
+    likeness: Likeness | None = None
+
+
+class Meanings:
+    """Makes the ``Likeness`` of caches, and holds what outlives a reload."""
+
+    def __init__(self, shared: Shared, tasks: Tasks, clock: Clock) -> None:
+        self._shared = shared
+        self._tasks = tasks
+        self._clock = clock
+        self._meter = SemanticMeter()
+        self._kept: dict[bytes, _Kept] = {}
+        self._embedders = Embedders(clock.now)
+        chance = random.Random().random  # noqa: S311 - a sample, not a secret
+        self.finder = Semantics(shared, why_different, tasks, clock, chance, self._meter)
+
+    def likenesses(
+        self,
+        settings: schema.Settings,
+        upstreams: Mapping[str, Upstream],
+        secret_of: Callable[[schema.Cache], bytes],
+    ) -> dict[str, Likeness]:
+        """What each cache in use does with questions that mean the same.
+
+        ``secret_of`` gives master keys.  Raises ``ConfigError`` if something
+        that is needed is not there.
+        """
+        embedders = self._embedders.by_cache(settings, upstreams)
+        made = {}
+        for name, embedder in embedders.items():
+            cache = settings.cache[name]
+            made[name] = self._likeness(name, cache, secret_of(cache), embedder)
+        alive = {id(likeness) for likeness in made.values()}
+        self._kept = {i: kept for i, kept in self._kept.items() if id(kept.likeness) in alive}
+        return made
+
+    def _likeness(
+        self, name: str, cache: schema.Cache, secret: bytes, embedder: Embedder
+    ) -> Likeness:
+        asked = cache.semantic
+        assert asked is not None
+        assert asked.embed is not None
+        assert asked.mode != "off"
+        what = f"{name}\0{asked.threshold}\0{embedder.ident}".encode()
+        ident = blake2b(what + secret, digest_size=16).digest()
+        kept = self._kept.get(ident)
+        if kept is None:
+            # It stands on the extra, so nobody else imports it.
+            module = importlib.import_module("proxy.stores.questions")
+            questions = module.KeptQuestions(
+                self._shared, Master(secret, "vector"), self._tasks, self._clock,
+                is_far=self._shared.has_store and bool(cache.encrypt),
+            )  # fmt: skip
+            kept = self._kept[ident] = _Kept(name, questions, Trials())
+        kept.questions.limit = cache.max_size
+        kept.likeness = likeness = Likeness(
+            mode=asked.mode,
+            threshold=asked.threshold,
+            verify=asked.verify,
+            max_error=asked.max_error,
+            timeout_s=float(asked.embed.timeout),
+            embedder=embedder,
+            questions=kept.questions,
+            trials=kept.trials,
+        )
+        return likeness
+
+    def forget(self, scope: str) -> None:
+        """Forget the questions of a scope, or ("") all."""
+        for kept in self._kept.values():
+            kept.questions.forget(scope)
+
+    def status(self) -> dict[str, object]:
+        """Plain facts for ``/status``, by cache."""
+        return {kept.name: self._facts(kept) for kept in self._kept.values() if kept.likeness}
+
+    def _facts(self, kept: _Kept) -> dict[str, object]:
+        like, trials = kept.likeness, kept.trials
+        assert like is not None
+        return {
+            "state": "suspended" if like.mode == "on" and not like.serves else like.mode,
+            "threshold": like.threshold,
+            "questions": len(kept.questions),
+            "bytes": kept.questions.size,
+            "rejected": kept.questions.rejected,
+            **{result: n for (name, result), n in self._meter.results.items() if name == kept.name},
+            "refused": {
+                why: n for (name, why), n in self._meter.refused.items() if name == kept.name
+            },
+            "verified": trials.number,
+            "wrong": trials.wrong,
+            "error_at_most": round(trials.at_most, 4),
+        }
+
+    def close(self) -> None:
+        """End models in this process."""
+        self._embedders.close()
+
+    def collect(self) -> Iterator[Metric]:
+        """Metric families of semantic caches."""
+        yield from self._meter.collect()
+        what: tuple[tuple[str, str, Callable[[_Kept], float]], ...] = (
+            (
+                "error_at_most",
+                "Share of wrong answers among the verified, upper bound of 95 % confidence",
+                lambda kept: kept.trials.at_most,
+            ),
+            (
+                "serves",
+                "Whether near questions are answered; 0 while it only measures",
+                lambda kept: float(kept.likeness is not None and kept.likeness.serves),
+            ),
+            ("questions", "Questions in memory", lambda kept: len(kept.questions)),
+            ("bytes", "Bytes of questions and vectors", lambda kept: kept.questions.size),
+            (
+                "rejected",
+                "Questions that could not be opened: altered, or sealed by another key",
+                lambda kept: kept.questions.rejected,
+            ),
+        )
+        for name, text, value in what:
+            family = GaugeMetricFamily(f"sidestream_cache_semantic_{name}", text, labels=("cache",))
+            for kept in self._kept.values():
+                family.add_metric((kept.name,), value(kept))
+            yield family

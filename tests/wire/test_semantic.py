@@ -1,0 +1,283 @@
+"""Questions that mean the same, in the running program."""
+
+import asyncio
+import struct
+
+import openai
+import orjson
+import pytest
+
+from tests.judges import FROZEN, Judge
+from tests.meaning import vector_of
+from tests.program import KEY, ask, program, request
+from tests.scripted import REPLY, Scripted, chunk, json_answer, says, streams, then
+from tests.wire.test_cache import TWO, state
+
+ROUTE = (
+    '  - {name: c, match: {model: "m*"}, targets: [{upstream: main}], retry: {attempts: 1},'
+    " cache: answers}"
+)
+QUESTION, LIKE = "What is the capital of France?", "Please tell me the capital of France"
+OTHER_KEY = "secret"
+
+
+def chat(text, **more):
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    return {"model": "m", "temperature": 0, "messages": turns, **more}
+
+
+def embeds(body):
+    """What an embeddings server says."""
+    return {
+        "object": "list",
+        "data": [
+            {"index": i, "embedding": struct.unpack("<64f", vector_of(text))}
+            for i, text in enumerate(body["input"])
+        ],
+    }
+
+
+def semantic(tmp_path, port, encoder, *, mode="on", more="", extra="", sealed="", **parts):
+    settings = f"mode: {mode}, threshold: 0.9, embed: {{upstream: encoder, model: e}}{more}"
+    return program(
+        tmp_path,
+        port,
+        upstreams=f'  encoder: {{kind: generic, base_url: "http://127.0.0.1:{encoder.port}/v1"}}',
+        routes=ROUTE,
+        tenants=TWO,
+        more=f"cache: {{answers: {{{sealed}ttl: 1h, semantic: {{{settings}}}}}}}\n{extra}",
+        **parts,
+    )
+
+
+def status(running):
+    return running.worker.app.status()["cache"]["semantic"]["answers"]
+
+
+async def until(is_so):
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
+async def learned(running, count=1):
+    await until(lambda: status(running)["questions"] >= count)
+
+
+def says_text(text):
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+    }
+    return says(json_answer({**REPLY, "choices": [choice]}))
+
+
+async def test_a_question_in_other_words_is_answered_in_both_forms(tmp_path):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        first = await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        like = await ask(running.port, request(body=chat(LIKE)))
+        streamed = await ask(running.port, request(body=chat(LIKE, stream=True)))
+
+        assert [state(a) for a in (first, like, streamed)] == ["miss", "semantic", "semantic"]
+        assert like.json["choices"] == first.json["choices"]
+        assert like.json["id"] != first.json["id"]
+        assert "Paris" in streamed.body.decode()
+        assert streamed.events[-1] == "data: [DONE]"
+        assert float(like.headers["x-sidestream-similarity"]) > 0.99
+        assert like.headers["age"] == "0"
+        assert like.headers["cache-status"].startswith("sidestream; hit; ttl=3")
+        assert len(up.requests) == 1
+        assert (status(running)["hit"], status(running)["state"]) == (2, "on")
+
+
+async def test_a_streamed_answer_serves_the_like_of_its_question(tmp_path):
+    async with (
+        Scripted([streams()]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION, stream=True)))
+        await learned(running)
+        client = openai.AsyncOpenAI(base_url=running.url, api_key=KEY, max_retries=0)
+        async with client:
+            said = await client.chat.completions.create(**chat(LIKE))
+
+        assert said.choices[0].message.content == "Hi there!"
+        assert len(up.requests) == 1
+
+
+async def test_another_number_another_tenant_another_frame_are_another_question(tmp_path):
+    async with (
+        Scripted([says_text("It has 5 sides.")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        await ask(running.port, request(body=chat("How many sides has polygon type 5 exactly?")))
+        await learned(running)
+        asked = [
+            request(body=chat("How many sides has polygon type 6 exactly?")),
+            request(body=chat("How many sides has polygon type 5 exactly"), key=OTHER_KEY),
+            request(body=chat("How many sides has polygon type 5 exactly", seed=1)),
+            request(body=chat("How many sides has polygon type 5 exactly", model="m2")),
+        ]
+        states = [state(await ask(running.port, data)) for data in asked]
+
+        assert states == ["miss"] * 4
+
+
+async def test_shadow_costs_nobody_anything_and_measures(tmp_path):
+    async with (
+        Scripted([says_text("Paris"), says_text("paris."), says_text("Lyon")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, mode="shadow") as running,
+    ):
+        for i, text in enumerate((QUESTION, LIKE, "capital of France")):
+            answer = await ask(running.port, request(body=chat(text)))
+            assert state(answer) == "miss"
+            await learned(running, i + 1)
+
+        told = status(running)
+        assert (told["would_hit"], told["miss"], told["verified"], told["wrong"]) == (2, 1, 2, 1)
+        assert told["error_at_most"] > 0.9
+        scraped = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        exposition = scraped.body.decode()
+        assert (
+            'sidestream_cache_semantic_results_total{cache="answers",result="would_hit"} 2.0'
+            in exposition
+        )
+        assert (
+            'sidestream_cache_semantic_verified_total{cache="answers",verdict="wrong"} 1.0'
+            in exposition
+        )
+        assert 'sidestream_cache_semantic_error_at_most{cache="answers"} 0.97' in exposition
+
+
+async def test_a_sample_is_verified_behind_the_client_s_back(tmp_path):
+    async with (
+        Scripted([says_text("Paris"), says_text("Lyon"), says_text("Rome")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 1") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        served = await ask(running.port, request(body=chat(LIKE)))
+        await until(lambda: status(running)["verified"] == 1)
+        again = await ask(running.port, request(body=chat(LIKE)))
+
+        assert (state(served), served.json["choices"][0]["message"]["content"]) == (
+            "semantic",
+            "Paris",
+        )
+        # What the upstream really says to it is what it is answered from then on.
+        assert (state(again), again.json["choices"][0]["message"]["content"]) == ("hit", "Lyon")
+        assert (len(up.requests), status(running)["wrong"]) == (2, 1)
+
+
+async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
+    scripts = [says_text("Paris"), *[says_text(f"Lyon {i}") for i in range(20)]]
+    async with (
+        Scripted(scripts) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 1, max_error: 0.2") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        states = []
+        for i, small in enumerate(("a", "an", "the", "is", "of", "in", "to", "do"), start=1):
+            answer = await ask(running.port, request(body=chat(f"{small} capital of France")))
+            states.append(state(answer))
+            await until(lambda i=i: status(running)["verified"] >= i)
+
+        assert states[0] == "semantic"
+        assert states[-1] == "miss"
+        assert status(running)["state"] == "suspended"
+
+
+@pytest.mark.parametrize(
+    "say", [FROZEN, b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", {"data": []}]
+)
+async def test_a_server_of_embeddings_that_fails_costs_no_answer(tmp_path, say):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(say) as encoder,
+        semantic(tmp_path, up.port, encoder) as running,
+    ):
+        answers = [await ask(running.port, request(body=chat(f"{QUESTION} {i}"))) for i in "abc"]
+
+        assert [a.status for a in answers] == [200] * 3
+        assert [state(a) for a in answers] == ["miss"] * 3
+        await until(lambda: status(running).get("no_vector", 0) >= 3)
+
+
+async def test_identical_questions_at_once_are_embedded_once_and_asked_once(tmp_path):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        answers = await asyncio.gather(
+            *(ask(running.port, request(body=chat(QUESTION))) for _ in range(40))
+        )
+
+        assert {a.status for a in answers} == {200}
+        assert len(up.requests) == 1
+        await learned(running)
+        assert len(encoder.asked) == 1
+
+
+async def test_a_client_may_ask_for_nothing_stored(tmp_path):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        no_cache = ("Cache-Control: no-cache",)
+        fresh = await ask(running.port, request(body=chat(LIKE), headers=no_cache))
+        only = await ask(
+            running.port,
+            request(body=chat("capital of France"), headers=("Cache-Control: only-if-cached",)),
+        )
+
+        assert state(fresh) == "miss"
+        assert (only.status, state(only)) == (200, "semantic")
+
+
+async def test_answers_that_are_cut_or_refused_are_not_learned(tmp_path):
+    cut = [chunk({"role": "assistant", "content": "Par"})]
+    async with (
+        Scripted([streams(cut), then(json_answer(status=500), end="close")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION, stream=True)))
+        await ask(running.port, request(body=chat(QUESTION)))
+
+        assert status(running)["questions"] == 0
+        assert all(orjson.loads(orjson.dumps(b))["input"] == [QUESTION] for _, b in encoder.asked)
+
+
+async def test_only_what_redaction_leaves_is_embedded(tmp_path):
+    extra = "redaction: {pii: {detect: [email]}}"
+    async with (
+        Scripted([says_text("Done")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, extra=extra, tenant=", redaction: pii") as running,
+    ):
+        await ask(running.port, request(body=chat("What may jane@example.org do here?")))
+        await learned(running)
+        like = await ask(running.port, request(body=chat("what may jane@example.org do here")))
+        other = await ask(running.port, request(body=chat("What may john@example.org do here?")))
+
+        assert "example.org" not in repr(encoder.asked)
+        assert state(like) == "semantic"
+        assert state(other) == "miss"
