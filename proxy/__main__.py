@@ -33,6 +33,7 @@ from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
 from proxy.try_redaction import choose, everything, show, text_of, tried
+from proxy.tune import add_tune
 from proxy.upstream.fleet import UnusableTls
 from proxy.usage import NoLedger, add_usage, usage_of
 from proxy.workers import Supervisor, worker_command
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("action", choices=["new", "digest"],
                       help="new: make one; digest: of a key on standard input")  # fmt: skip
     keys.set_defaults(run=_keys)
-    add_cache(commands, _default_config())
+    add_tune(add_cache(commands, _default_config()), _default_config())
     redact = commands.add_parser("redact", help="try a redaction on standard input")
     redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
                         help="YAML with the redaction; without one all detectors")  # fmt: skip

@@ -42,18 +42,18 @@ class Embedders:
         """
         made: dict[str, Embedder] = {}
         used: dict[tuple[object, ...], InThread] = {}
-        problems = []
+        problems: list[Problem] = []
         for name, embed in embeds_of(settings).items():
             if missing_package(embed):
                 continue  # it was warned of
             if embed.upstream is not None:
                 one: Embedder = UpstreamEmbedder(upstreams[embed.upstream], embed.model, self._now)
             else:
+                key = _state_of(folder_of(embed))
                 try:
-                    key = _state_of(folder_of(embed))
-                    used[key] = one = self._models.get(key) or open_model(folder_of(embed))
-                except ValueError as exc:
-                    problems.append(Problem(embed.place, f"{embed.where}.model", str(exc)))
+                    used[key] = one = self._models.get(key) or model_of(embed)
+                except ConfigError as exc:
+                    problems += exc.problems
                     continue
                 # Kept at once: two caches may have one model.
                 self._models[key] = one
@@ -91,6 +91,14 @@ def missing_package(embed: Embed) -> str:
 def folder_of(embed: Embed) -> Path:
     """Where a model lies: beside the configuration, if it does not say all of it."""
     return Path(embed.place.file).parent / embed.model
+
+
+def model_of(embed: Embed) -> InThread:
+    """The model in this process that ``embed`` names.  Raises ``ConfigError``."""
+    try:
+        return open_model(folder_of(embed))
+    except ValueError as exc:
+        raise ConfigError([Problem(embed.place, f"{embed.where}.model", str(exc))]) from exc
 
 
 def open_model(folder: Path) -> InThread:

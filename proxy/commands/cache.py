@@ -18,8 +18,11 @@ from proxy.config.load import load
 TIMEOUT_S: Final = 10.0
 
 
-def add_command(commands: Any, config: Path | None) -> None:
-    """Make the command known; ``config`` is where the admin listener is read from."""
+def add_command(commands: Any, config: Path | None) -> Any:
+    """Make the command known; ``config`` is where the admin listener is read from.
+
+    Gives its actions, so that others can stand beside these.
+    """
     cache = commands.add_parser("cache", help="erase or purge what is cached")
     actions = cache.add_subparsers(required=True, metavar="ACTION")
     erase = actions.add_parser("erase", help="make all that is kept for a tenant unreadable")
@@ -33,6 +36,7 @@ def add_command(commands: Any, config: Path | None) -> None:
                          help="where the admin listener and its token are read from")  # fmt: skip
         one.add_argument("--admin", default="", metavar="URL", help="the admin listener itself")
         one.set_defaults(run=_run, path=path)
+    return actions
 
 
 def _run(options: argparse.Namespace, given: list[str]) -> int:

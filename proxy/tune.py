@@ -1,0 +1,252 @@
+"""``sidestream cache tune``: which threshold a semantic cache could have, by labelled pairs.
+
+Pairs are embedded by whom the configuration names, or by a model in a folder;
+then it is counted what each threshold would have served, right and wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from proxy.compile import specs_of
+from proxy.config.load import load
+from proxy.config.nodes import ConfigError
+from proxy.config.schema import Settings
+from proxy.config.schema.content import Embed
+from proxy.core.semantic import Embedder, Vector
+from proxy.embedding import model_of, open_model
+from proxy.observe.curves import Curve, svg
+from proxy.observe.queues import Queues
+from proxy.rules.alike import why_different
+from proxy.rules.pairs import BadPairs, Pair, read_pairs
+from proxy.rules.tuning import MOST_FALSE, Judged, Row, cosine, lowest, rows, thresholds, worst
+from proxy.upstream.embedder import UpstreamEmbedder
+from proxy.upstream.fleet import Fleet
+
+BATCH: Final = 32
+TIMEOUT_S: Final = 60.0
+MAX_PROBLEMS: Final = 20
+_HEADING: Final = """\
+             without the lexical guard          with the lexical guard
+threshold     hits  false hits  precision     hits  false hits  precision"""
+
+
+class CannotTune(Exception):
+    """There is nothing to try, or nothing to try it with; the message says why."""
+
+
+class BadFile(CannotTune):
+    """Lines of the pairs are none; the message has one line for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What each threshold does: by the vectors alone, and with the guard beside them."""
+
+    at: Sequence[float]
+    plain: Sequence[Row]
+    guarded: Sequence[Row]
+
+
+def add_tune(actions: Any, config: Path | None) -> None:
+    """Make the command known, as an action of ``cache``."""
+    tune = actions.add_parser("tune", help="try thresholds of a semantic cache on labelled pairs")
+    tune.add_argument("pairs", type=Path, metavar="PAIRS",
+                      help='JSON lines {"a", "b", "same"}, or CSV with that header; the '
+                      "embedding model gets these texts as they are")  # fmt: skip
+    tune.add_argument("--config", type=Path, default=config, metavar="FILE",
+                      help="YAML with the cache whose embedding model is used")  # fmt: skip
+    tune.add_argument("--cache", default="", metavar="NAME", help="which of its caches")
+    tune.add_argument("--model", type=Path, metavar="FOLDER",
+                      help="a model to run here instead; needs no configuration")  # fmt: skip
+    tune.add_argument("--from", type=float, default=0.7, dest="start", metavar="COSINE")
+    tune.add_argument("--to", type=float, default=0.99, dest="stop", metavar="COSINE")
+    tune.add_argument("--step", type=float, default=0.01)
+    tune.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves as an SVG")
+    tune.add_argument("--show", type=int, default=0, metavar="N",
+                      help="list the N different pairs that look most alike")  # fmt: skip
+    tune.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace, _given: list[str]) -> int:
+    try:
+        sys.stdout.write(_tuned(options))
+    except (ConfigError, BadFile) as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    except CannotTune as exc:
+        sys.stderr.write(f"sidestream: {exc}\n")
+        return 2
+    return 0
+
+
+def _tuned(options: argparse.Namespace) -> str:
+    """What is printed; the picture is written on the way."""
+    try:
+        at = thresholds(options.start, options.stop, options.step)
+    except ValueError as exc:
+        raise CannotTune(str(exc)) from exc
+    pairs = _pairs(options.pairs)
+    began = time.perf_counter()
+    vectors, ident = asyncio.run(_embed(options, sorted({t for p in pairs for t in (p.a, p.b)})))
+    took = time.perf_counter() - began
+    judged = [Judged(p, cosine(vectors[p.a], vectors[p.b]), _guard(p.a, p.b)) for p in pairs]
+    tables = Tables(at, rows(judged, at, guarded=False), rows(judged, at, guarded=True))
+    if options.plot is not None:
+        _write(options.plot, _drawn(options.pairs.name, tables))
+    same = tables.plain[0].same
+    head = f"{options.pairs}: {same} same, {len(pairs) - same} different; "
+    return "".join(
+        [
+            f"{head}{len(vectors)} texts by {ident} in {took:.1f} s\n\n",
+            _as_text(tables),
+            *_shown(worst(judged, options.show)),
+        ]
+    )
+
+
+def _pairs(path: Path) -> list[Pair]:
+    try:
+        return read_pairs(path.read_text(encoding="utf-8"), is_csv=path.suffix.lower() == ".csv")
+    except BadPairs as exc:
+        lines = [f"{path}:{line}: {message}" for line, message in exc.problems]
+        more = [f"and {len(lines) - MAX_PROBLEMS} more"] if len(lines) > MAX_PROBLEMS else []
+        raise BadFile("\n".join([*lines[:MAX_PROBLEMS], *more])) from exc
+    except UnicodeDecodeError as exc:
+        raise BadFile(f"{path}:1: not UTF-8 (byte {exc.start})") from exc
+    except OSError as exc:
+        raise CannotTune(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise CannotTune(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+async def _embed(
+    options: argparse.Namespace, texts: Sequence[str]
+) -> tuple[dict[str, Vector], str]:
+    """The vector of each text, and whose they are."""
+    made: list[Vector] = []
+    async with _opened(options) as embedder:
+        for i in range(0, len(texts), BATCH):
+            vectors = await embedder.embed(texts[i : i + BATCH], TIMEOUT_S)
+            if vectors is None:
+                raise CannotTune(f"{embedder.ident} gives no embeddings")
+            made += vectors
+    if len({len(vector) for vector in made}) > 1:
+        raise CannotTune(f"{embedder.ident} gives vectors of several dimensions")
+    return dict(zip(texts, made, strict=True)), embedder.ident
+
+
+@asynccontextmanager
+async def _opened(options: argparse.Namespace) -> AsyncIterator[Embedder]:
+    """Whom the configuration or ``--model`` names."""
+    if options.model is not None:
+        try:
+            model = open_model(options.model)
+        except ValueError as exc:
+            raise CannotTune(str(exc)) from exc
+        with closing(model):
+            yield model
+        return
+    settings = load(options.config, os.environ).settings
+    embed = _chosen(settings, options.cache)
+    if embed.upstream is None:
+        with closing(model_of(embed)) as model:
+            yield model
+        return
+    # The bounds on what serves are not this command's to wait for.
+    spec = replace(specs_of(settings)[embed.upstream], bounds=None)
+    fleet = Fleet(asyncio.get_running_loop(), time.monotonic, Queues(list))
+    with closing(fleet):
+        upstream = fleet.upstreams({embed.upstream: spec})[embed.upstream]
+        yield UpstreamEmbedder(upstream, embed.model, time.monotonic)
+
+
+def _chosen(settings: Settings, name: str) -> Embed:
+    """Who embeds for the cache ``name``, or for the only one that says it."""
+    known = {
+        each: cache.semantic.embed
+        for each, cache in settings.cache.items()
+        if cache.semantic is not None and cache.semantic.embed is not None
+    }
+    if not name and len(known) == 1:
+        name = next(iter(known))
+    if name not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise CannotTune(
+            f"name a cache with semantic.embed by --cache, or a model by --model; there is {there}"
+        )
+    return known[name]
+
+
+def _guard(one: str, other: str) -> str:
+    """What the lexical guard says."""
+    return why_different(one, other)
+
+
+def _as_text(tables: Tables) -> str:
+    lines = [_HEADING]
+    for threshold, plain, guarded in zip(tables.at, tables.plain, tables.guarded, strict=True):
+        lines.append(f"{threshold:9.3f}  {_cells(plain)}    {_cells(guarded)}")
+    lines.append(f"\nlowest threshold with at most {MOST_FALSE:.0%} false hits:")
+    for name, table in (("without the guard", tables.plain), ("with the guard", tables.guarded)):
+        lines.append(f"  {name:17}  {_advice(table)}")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> str:
+    return (
+        f"{_percent(row.recall):>7}  {_percent(row.false_rate):>10}  {_percent(row.precision):>9}"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+def _advice(table: Sequence[Row]) -> str:
+    row = lowest(table)
+    if row is None:
+        return "none of these" if table[0].different else "not known: all pairs are the same"
+    return (
+        f"{row.threshold:g}: {row.hits} of {row.same} same, {row.false_hits} of {row.different} "
+        f"different ({_percent(row.false_rate)}; with 95% confidence below "
+        f"{_percent(row.false_bound)})"
+    )
+
+
+def _shown(found: Iterable[Judged]) -> Iterator[str]:
+    """The pairs that deceive, and what the guard says of each."""
+    for i, one in enumerate(found):
+        if i == 0:
+            yield "\ndifferent pairs that look most alike, and what the guard says:\n"
+        a, b = (orjson.dumps(text).decode() for text in (one.pair.a, one.pair.b))
+        yield f"  {one.cosine:.4f}  {one.why or '-':12}  {a}  {b}\n"
+
+
+def _drawn(name: str, tables: Tables) -> str:
+    curves = []
+    for how, table, dashed in (("with", tables.guarded, False), ("without", tables.plain, True)):
+        hits = [row.recall or 0.0 for row in table]
+        false = [row.false_rate or 0.0 for row in table]
+        curves.append(Curve(f"hits, {how} the guard", hits, is_good=True, is_dashed=dashed))
+        curves.append(Curve(f"false hits, {how} the guard", false, is_good=False, is_dashed=dashed))
+    title = (
+        f"Thresholds on {name}: {tables.plain[0].same} same, {tables.plain[0].different} different"
+    )
+    return svg(title, "least cosine similarity", tables.at, curves, MOST_FALSE)
