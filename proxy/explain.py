@@ -72,6 +72,8 @@ def explain(settings: Settings, raw: bytes, tenant: str, path: str) -> dict[str,
         told["redaction"] = _redaction(settings, named, raw)
     told["guards"] = list(route.guards)
     told["cache"] = route.cache
+    semantic = settings.cache[route.cache].semantic if route.cache is not None else None
+    told["semantic"] = semantic.mode if semantic is not None else "off"
     return told
 
 
@@ -131,5 +133,6 @@ def as_text(told: dict[str, Any]) -> str:
         if redaction["refused"]:
             lines.append(f"  refused  {redaction['refused']}")
     lines.append(f"guards     {', '.join(told['guards']) or 'none'}")
-    lines.append(f"cache      {told['cache'] or 'none'}")
+    like = f", questions that mean the same: {told['semantic']}" if told["cache"] else ""
+    lines.append(f"cache      {told['cache'] or 'none'}{like}")
     return "\n".join(lines) + "\n"

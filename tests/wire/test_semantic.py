@@ -164,7 +164,7 @@ async def test_a_sample_is_verified_behind_the_client_s_back(tmp_path):
     async with (
         Scripted([says_text("Paris"), says_text("Lyon"), says_text("Rome")]) as up,
         Judge(embeds) as encoder,
-        semantic(tmp_path, up.port, encoder, more=", verify: 1") as running,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%") as running,
     ):
         await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)
@@ -186,7 +186,7 @@ async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
     async with (
         Scripted(scripts) as up,
         Judge(embeds) as encoder,
-        semantic(tmp_path, up.port, encoder, more=", verify: 1, max_error: 0.2") as running,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%, max_error: 20%") as running,
     ):
         await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import re2
 
 from proxy.config.schema.record import Record, setting
-from proxy.config.units import Comparison, Count, Duration, JsonText, Secret, Size
+from proxy.config.units import Comparison, Count, Duration, JsonText, Percent, Secret, Size
 
 Detector = Literal[
     "email", "phone", "credit_card", "iban", "us_ssn", "national_id", "ip_address", "mac",
@@ -225,20 +225,17 @@ class Semantic(Record):
     mode: Literal["off", "shadow", "on"] = setting("Whether, or only measured.", "shadow")
     threshold: float = setting("Least cosine similarity.", 0.95)
     embed: Embed | None = setting("Who makes embeddings.", None)
-    verify: float = setting(
-        "Share of its answers, 0 to 1, that are held against what the upstream says.", 0.05
+    verify: Percent = setting(
+        "How many of its answers are held against what the upstream says.", Percent(0.05)
     )
-    max_error: float = setting(
-        "Share of wrong answers, 0 to 1, from which on it only measures again.", 0.05
+    max_error: Percent = setting(
+        "With more wrong answers than that proven, it only measures again.", Percent(0.05)
     )
 
     def __post_init__(self) -> None:
-        """Shares and similarities have their bounds, and somebody must embed."""
+        """A similarity has its bounds, and somebody must embed."""
         if not 0 < self.threshold <= 1:
             raise ValueError("threshold is above 0 and at most 1")
-        for name in ("verify", "max_error"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is from 0 to 1")
         if self.mode != "off" and self.embed is None:
             raise ValueError("semantic needs embed: {upstream, model}, or mode: off")
 
