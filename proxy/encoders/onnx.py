@@ -87,10 +87,13 @@ class OnnxModel:
             name: given[name].astype(dtype) for name, dtype in self._inputs.items()
         }
         (out,) = self._session.run([self._output], fed)
-        pooled = np.asarray(out, np.float32)
-        if self._output != _SENTENCE:
-            pooled = pooled[:, 0] if self._takes_first else _mean(pooled, mask)
-        length = np.linalg.norm(pooled, axis=-1, keepdims=True)
+        hidden = np.asarray(out, np.float32)
+        with np.errstate(all="ignore"):  # what is not finite is looked for below
+            if self._output == _SENTENCE:
+                pooled = hidden
+            else:
+                pooled = hidden[:, 0] if self._takes_first else _mean(hidden, mask)
+            length = np.linalg.norm(pooled, axis=-1, keepdims=True)
         if not (np.isfinite(length) & (length > 0)).all():
             raise FloatingPointError("a vector is zero or not finite")
         return np.asarray(pooled / length, np.float32)

@@ -14,13 +14,13 @@ _ACROSS: Final = WIDTH - _LEFT - _RIGHT
 _DOWN: Final = HEIGHT - _TOP - _BOTTOM
 
 _STYLE: Final = """\
-svg { background: #ffffff; font: 13px system-ui, sans-serif; }
-text { fill: #24292f; } .title { font-size: 15px; font-weight: 600; }
+svg { font: 13px system-ui, sans-serif; }
+.ground { fill: #ffffff; } text { fill: #24292f; } .title { font-size: 15px; font-weight: 600; }
 .grid { stroke: #d8dee4; } .axis { stroke: #57606a; } .bound { stroke: #57606a; stroke-dasharray: 2 4; }
 .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; }
 .good { stroke: #0b62c4; } .bad { stroke: #b83a0c; } .dashed { stroke-dasharray: 7 5; }
 @media (prefers-color-scheme: dark) {
-  svg { background: #0d1117; } text { fill: #e6edf3; }
+  .ground { fill: #0d1117; } text { fill: #e6edf3; }
   .grid { stroke: #30363d; } .axis, .bound { stroke: #9198a1; }
   .good { stroke: #6cb6ff; } .bad { stroke: #ff9e64; }
 }"""  # noqa: E501 - style sheets are read by rule
@@ -62,6 +62,7 @@ def svg(
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
+        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
         f'<text class="title" x="{_LEFT}" y="24">{escape(title)}</text>',
     ]
     for percent in range(0, 101, 20):

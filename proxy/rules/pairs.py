@@ -74,7 +74,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as exc:
-        yield reader.line_num, f"not CSV: {exc}"
+        yield reader.reader.line_num, f"not CSV: {exc}"
 
 
 def _pair(row: dict[str, Any]) -> Pair | str:
