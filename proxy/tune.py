@@ -118,7 +118,9 @@ def _tuned(options: argparse.Namespace) -> str:
 
 def _pairs(path: Path) -> list[Pair]:
     try:
-        return read_pairs(path.read_text(encoding="utf-8"), is_csv=path.suffix.lower() == ".csv")
+        return read_pairs(
+            path.read_text(encoding="utf-8-sig"), is_csv=path.suffix.lower() == ".csv"
+        )
     except BadPairs as exc:
         lines = [f"{path}:{line}: {message}" for line, message in exc.problems]
         more = [f"and {len(lines) - MAX_PROBLEMS} more"] if len(lines) > MAX_PROBLEMS else []

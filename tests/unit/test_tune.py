@@ -71,7 +71,7 @@ def test_draws_the_curves(pairs, model, tmp_path, capsys):
 
 def test_reads_csv_too(tmp_path, model, capsys):
     path = tmp_path / "pairs.csv"
-    path.write_text("a,b,same\nhow do i,how can i,true\n")
+    path.write_text("\ufeffa,b,same\nhow do i,how can i,true\n")  # as spreadsheets begin it
 
     assert tune(path, "--model", model) == 0
     shown = capsys.readouterr().out
