@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema.content import Embed
-from proxy.core.semantic import Embedder
+from proxy.core.semantic import Embedder, ScopedEmbedder
 from proxy.encoders.remembered import Remembered
 from proxy.encoders.thread import InThread
 from proxy.upstream.embedder import UpstreamEmbedder
@@ -34,13 +34,13 @@ class Embedders:
 
     def by_cache(
         self, settings: schema.Settings, upstreams: Mapping[str, Upstream]
-    ) -> dict[str, Embedder]:
+    ) -> dict[str, ScopedEmbedder]:
         """Who embeds for each cache that has a semantic part in use.
 
         A model that no cache names any more is let go, and ends with the last
         who uses it.  Raises ``ConfigError`` with all that cannot be loaded.
         """
-        made: dict[str, Embedder] = {}
+        made: dict[str, ScopedEmbedder] = {}
         used: dict[tuple[object, ...], InThread] = {}
         problems: list[Problem] = []
         for name, embed in embeds_of(settings).items():

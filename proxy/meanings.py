@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.config import schema
 from proxy.core.ports import Clock, Tasks
-from proxy.core.semantic import Embedder, Questions
+from proxy.core.semantic import Questions, ScopedEmbedder
 from proxy.embedding import Embedders
 from proxy.observe.semantic import SemanticMeter
 from proxy.rules.alike import why_different
@@ -69,7 +69,7 @@ class Meanings:
         return made
 
     def _likeness(
-        self, name: str, cache: schema.Cache, secret: bytes, embedder: Embedder
+        self, name: str, cache: schema.Cache, secret: bytes, embedder: ScopedEmbedder
     ) -> Likeness:
         asked = cache.semantic
         assert asked is not None

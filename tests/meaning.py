@@ -52,6 +52,6 @@ class FakeEmbedder:
         self.asked = []
         self.is_late = False
 
-    async def embed(self, texts, timeout_s):
+    async def embed(self, texts, timeout_s, scope=""):
         self.asked += texts
         return None if self.is_late else [vector_of(text) for text in texts]

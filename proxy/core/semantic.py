@@ -24,6 +24,23 @@ class Embedder(Protocol):
         ...
 
 
+class ScopedEmbedder(Protocol):
+    """An embedder that may remember: how long it takes for one scope tells nothing
+    of what others have asked.
+    """
+
+    @property
+    def ident(self) -> str:
+        """Names the model."""
+        ...
+
+    async def embed(
+        self, texts: Sequence[str], timeout_s: float, scope: str = ""
+    ) -> list[Vector] | None:
+        """As ``Embedder`` does, for a scope."""
+        ...
+
+
 class Asked(NamedTuple):
     """A question that was asked before: how near it is, in which words, and the
     name its answer is kept under.

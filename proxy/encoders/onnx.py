@@ -56,6 +56,8 @@ class OnnxModel:
         self._session = _session(graph)
         self._inputs = _inputs(self._session, graph)
         self._output = _output(self._session, graph)
+        if self._output != _SENTENCE:
+            _refuse_more_layers(folder / "modules.json")
         with _naming(graph):
             made = self._run(self._tokenizer.encode_batch(["a"]))
         if made.ndim != 2 or not np.isfinite(made).all():
@@ -182,6 +184,17 @@ def _output(session: ort.InferenceSession, path: Path) -> str:
     if list(ranks.values()) == [3]:
         return next(iter(ranks))
     raise ValueError(f"{path}: has neither an output {_SENTENCE} nor {' nor '.join(_TOKENS)}")
+
+
+def _refuse_more_layers(path: Path) -> None:
+    """A layer behind pooling that the graph has not got would be left out."""
+    if path.is_file():
+        with _naming(path):
+            kinds = [str(one["type"]).rpartition(".")[2] for one in json.loads(path.read_bytes())]
+        if "Dense" in kinds:
+            raise ValueError(
+                f"{path}: names a layer Dense, which the graph has not; export both as {_SENTENCE}"
+            )
 
 
 def _takes_first(path: Path) -> bool:

@@ -16,7 +16,8 @@ MAX_KEPT: Final = 512
 class Remembered:
     """``embedder`` with a memory of its last vectors.
 
-    Kept is a digest of a text under ``secret``, never the text.  A call goes on
+    Kept is a digest of scope and text under ``secret``, never the text, so what one
+    scope asked is not quicker for another.  A call goes on
     when who began it leaves, for others may have joined; it is bounded by the
     time that the first allowed.
     """
@@ -33,9 +34,11 @@ class Remembered:
         """Names the model."""
         return self._embedder.ident
 
-    async def embed(self, texts: Sequence[str], timeout_s: float) -> list[Vector] | None:
+    async def embed(
+        self, texts: Sequence[str], timeout_s: float, scope: str = ""
+    ) -> list[Vector] | None:
         """One vector a text, in their order; ``None`` if they cannot be had in time."""
-        keys = [self._key(text) for text in texts]
+        keys = [self._key(scope, text) for text in texts]
         found: dict[bytes, Vector] = {}
         fresh: dict[bytes, str] = {}
         calls = set()
@@ -61,8 +64,8 @@ class Remembered:
         for call in set(self._calls.values()):
             call.cancel()
 
-    def _key(self, text: str) -> bytes:
-        data = text.encode("utf-8", "replace")
+    def _key(self, scope: str, text: str) -> bytes:
+        data = f"{scope}\0{text}".encode("utf-8", "replace")
         return blake2b(data, key=self._secret, digest_size=16).digest()
 
     def _recall(self, key: bytes) -> Vector | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.core.semantic import Embedder, Questions
+from proxy.core.semantic import Questions, ScopedEmbedder
 from proxy.rules.trials import Trials
 
 
@@ -23,7 +23,7 @@ class Likeness:
     verify: float
     max_error: float
     timeout_s: float
-    embedder: Embedder
+    embedder: ScopedEmbedder
     questions: Questions
     trials: Trials
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from proxy.core.cache import Epochs, Key
 from proxy.core.exchange import Exchange
 from proxy.core.ports import Clock, Tasks
-from proxy.core.semantic import Asked, Embedder, Vector
+from proxy.core.semantic import Asked, ScopedEmbedder, Vector
 from proxy.observe.semantic import SemanticMeter
 from proxy.rules.agreement import agree, cosine, same_words
 from proxy.rules.cacheable import CacheRule, facts_of
@@ -91,7 +91,7 @@ class Semantics:
         place = self._place(x, rule)
         if place is None:
             return None
-        vector = await _vector(like.embedder, place.text, like.timeout_s)
+        vector = await _vector(like.embedder, place, like.timeout_s)
         if vector is None:
             self._meter.result(rule.name, "no_vector")
             return None
@@ -169,7 +169,7 @@ class Semantics:
         like = rule.likeness
         assert like is not None
         try:
-            vector = await _vector(like.embedder, place.text, LATER_S)
+            vector = await _vector(like.embedder, place, LATER_S)
             if vector is None:
                 self._meter.result(rule.name, "no_vector")
                 return
@@ -178,7 +178,7 @@ class Semantics:
                 if match is None or match.key.now != key.now:
                     self._meter.result(rule.name, "miss" if match is None else "would_hit")
             if match is not None and match.key.now != key.now:
-                await self._verify(rule, like, _said(match.entry), _said(entry))
+                await self._verify(rule, place.scope, _said(match.entry), _said(entry))
             asked = Asked(1.0, place.text, key.now)
             like.questions.add(
                 place.scope, place.frame, asked, vector, era=era, seconds=entry.ttl + entry.stale
@@ -186,12 +186,14 @@ class Semantics:
         finally:
             self._learning -= 1
 
-    async def _verify(self, rule: CacheRule, like: Likeness, served: str, said: str) -> None:
+    async def _verify(self, rule: CacheRule, scope: str, served: str, said: str) -> None:
         """Hold what was or would have been served against what the upstream says."""
+        like = rule.likeness
+        assert like is not None
         is_same = same_words(served, said)
         if not is_same:
             vectors = await like.embedder.embed(
-                [served[:MAX_COMPARED], said[:MAX_COMPARED]], LATER_S
+                [served[:MAX_COMPARED], said[:MAX_COMPARED]], LATER_S, scope
             )
             if vectors is None:
                 return
@@ -200,8 +202,8 @@ class Semantics:
         self._meter.verdict(rule.name, is_wrong=not is_same)
 
 
-async def _vector(embedder: Embedder, text: str, timeout_s: float) -> Vector | None:
-    vectors = await embedder.embed([text], timeout_s)
+async def _vector(embedder: ScopedEmbedder, place: _Place, timeout_s: float) -> Vector | None:
+    vectors = await embedder.embed([place.text], timeout_s, place.scope)
     return vectors[0] if vectors else None
 
 

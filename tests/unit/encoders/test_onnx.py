@@ -115,6 +115,11 @@ def written(name, data):
         (written("model.onnx", b""), "model.onnx", "cannot be used"),
         (written("tokenizer.json", b"{}"), "tokenizer.json", "cannot be used"),
         (written("tokenizer.json", b"\xff"), "tokenizer.json", "cannot be used"),
+        (
+            written("modules.json", b'[{"type": "sentence_transformers.models.Dense"}]'),
+            "modules.json",
+            "a layer Dense",
+        ),
         (written("1_Pooling/config.json", b"["), "config.json", "cannot be used"),
         (written("1_Pooling/config.json", b"[]"), "config.json", "cannot be used"),
         (written("1_Pooling/config.json", b'{"pooling_mode_max_tokens": true}'),

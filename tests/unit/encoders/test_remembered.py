@@ -42,6 +42,14 @@ async def test_asks_only_for_what_it_does_not_know():
     assert memory.ident == "fake"
 
 
+async def test_what_one_scope_asked_is_not_known_to_another():
+    fake, memory = remembered()
+    for scope in ("t.a", "t.b", "t.a"):
+        await memory.embed(["a"], LONG, scope)
+
+    assert fake.asked == [["a"], ["a"]]
+
+
 async def test_no_text_is_kept():
     _, memory = remembered()
     await memory.embed(["my secret question"], LONG)
