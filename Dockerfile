@@ -1,10 +1,12 @@
 # Two stages: wheels are made where compilers may be, the image has neither pip nor shell history.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+# requirements.semantic.lock for semantic caches: 50 MB of wheels more.
+ARG LOCK=requirements.lock
+COPY ${LOCK} pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 RUN python -m venv /app \
- && /app/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+ && /app/bin/pip install --no-cache-dir --require-hashes -r ${LOCK} \
  && /app/bin/pip install --no-cache-dir --no-deps . \
  && /app/bin/pip uninstall -y pip setuptools \
  && find /app -name '__pycache__' -prune -exec rm -rf {} + \

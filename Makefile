@@ -58,6 +58,7 @@ generate: setup ## the files made from the schema
 
 lock: ## pin every dependency by hash
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra semantic pyproject.toml -o requirements.semantic.lock
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o tests/requirements.lock
 
 image: ## the container image
