@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from proxy.core.errors import ProxyError, UpstreamFailed
+from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
 from proxy.core.flight import Filter, Flight, Flights, Follower
 from proxy.core.pipeline import ClientLeg
@@ -30,7 +30,8 @@ class Work(NamedTuple):
 
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
-    before a refresh: whether nobody else is at it.
+    before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
+    where ``x`` is not what the client asked.
     """
 
     x: Exchange
@@ -39,6 +40,7 @@ class Work(NamedTuple):
     limit: int
     keeps_usage: bool = True
     gate: Callable[[], Awaitable[bool]] | None = None
+    asker: Exchange | None = None
 
 
 class Fills:
@@ -61,22 +63,19 @@ class Fills:
         """Follow who is asking the same, or be the one; its head has come.
 
         ``None`` says to go alone.  Raises what the leader's exchange did, but
-        a refusal only to the one who was refused.
+        a refusal of the one who asked (a limit, a budget) only to that one.
         """
         for _ in range(MAX_TURNS):
             flight = self.flights.find(work.name)
             leads = flight is None
             if flight is None:
                 flight = self._begin(work.x.twin(), work)
-            follower = flight.follow(work.x, leads=leads, see=see)
+            follower = flight.follow(work.asker or work.x, leads=leads, see=see)
             try:
                 await follower.ready()
-            except UpstreamFailed:
+            except ProxyError as exc:
                 follower.close()
-                raise
-            except ProxyError:
-                follower.close()
-                if leads:
+                if leads or exc.is_shared:
                     raise
                 continue
             except BaseException:
@@ -102,6 +101,7 @@ class Fills:
 
     def _begin(self, fx: Exchange, work: Work) -> Flight:
         fx.keeps_usage = work.keeps_usage
+        fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
         self.flights.add(work.name, flight)
         flight.handle = self.tasks.begin(self._fly(flight, work))

@@ -23,6 +23,7 @@ from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
+from proxy.rules.guards import mark
 from proxy.wire.kept import entry_of, held, hides_usage, made_of, not_cached, replayed, say
 from proxy.wire.replay import Entry, without_usage
 
@@ -188,7 +189,8 @@ class CachePolicy(Policy):
         age = max(0.0, self._clock.wall() - entry.at)
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
-        x.finish = entry.finish
+        x.finish, x.source, x.flags = entry.finish, entry.target, entry.flags
+        mark(x, entry.flags)
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
         x.notes |= {
@@ -237,6 +239,7 @@ class CachePolicy(Policy):
         more = "" if leads else "; collapsed"
         self._meter.result(look.rule.name, word)
         look.x.notes["cache"] = word
+        mark(look.x, look.x.flags)
         say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
 
     async def _fitting(self, look: Look, follower: Follower) -> Reply | None:

@@ -46,6 +46,10 @@ class _Batch:
                 places.setdefault(key.now, i)
         return list(places.values())
 
+    def named(self) -> str:
+        """The key for ``cache-status``; a batch has as many as inputs and tells none."""
+        return f'; key="{self.keys[0].now.hex()}"' if len(self.keys) == 1 else ""
+
 
 class EmbeddingsPolicy(Policy):
     """The exact cache of embeddings, for the routes that ``rules`` names."""
@@ -152,7 +156,9 @@ class EmbeddingsPolicy(Policy):
             "usd_avoided": f"{nanos / 1e9:.9f}",
         }
         left = min(entry.at + entry.ttl for entry in entries) - now
-        say(x, "stale" if batch.stale else "hit", f"hit; ttl={int(left)}")
+        say(x, "stale" if batch.stale else "hit", f"hit; ttl={int(left)}{batch.named()}")
+        # All of them are of one target, which is part of their keys.
+        x.source = entries[0].target
         x.answer_headers.append((b"age", b"%d" % int(age)))
         return whole_answer(joined([(entry.whole, entry.usage[0]) for entry in entries]))
 
@@ -173,7 +179,9 @@ class EmbeddingsPolicy(Policy):
         if reply is not None:
             self._meter.result(batch.rule.name, word)
             x.notes["cache"] = word
-            say(x, word, f"fwd=miss; detail={word}" if is_partial else "fwd=miss")
+            why = "miss" if batch.wish.reads else "request"
+            more = "; detail=partial" if is_partial else "" if follower.leads else "; collapsed"
+            say(x, word, f"fwd={why}{more}{batch.named()}")
         return reply
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
@@ -202,7 +210,7 @@ class EmbeddingsPolicy(Policy):
             x = x.twin()
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
-        return Work(x, name.now, keep, batch.rule.max_entry)
+        return Work(x, name.now, keep, batch.rule.max_entry, asker=batch.x)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
@@ -222,6 +230,7 @@ class EmbeddingsPolicy(Policy):
         for i, (piece, share) in zip(places, pieces, strict=True):
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
+                target=fx.target.name if fx.target is not None else "",
                 cost=(fx.cost_nanos or 0) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))

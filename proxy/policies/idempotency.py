@@ -22,6 +22,7 @@ from proxy.core.policy import Policy, Reply
 from proxy.core.ports import Clock
 from proxy.core.ready import Ready
 from proxy.rules.cachekey import material
+from proxy.rules.guards import mark
 from proxy.wire.replay import Entry
 
 KEPT_S: Final = 600.0
@@ -101,8 +102,8 @@ class IdempotencyPolicy(Policy):
         body = entry.events or entry.whole
         if not head.is_stream:
             head.length = len(body)
-        x.notes["cache"] = "replay"
-        x.answer_headers.append(_REPLAYED)
+        x.source, x.flags = entry.target, entry.flags
+        _tell(x)
         return Ready(head, body)
 
     async def _join(self, x: Exchange, scope: str, key: Key, asked: str) -> Reply | None:
@@ -121,8 +122,7 @@ class IdempotencyPolicy(Policy):
             raise _reused()
         follower = await self.fills.join(Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False))
         if follower is not None and not follower.leads:
-            x.notes["cache"] = "replay"
-            x.answer_headers.append(_REPLAYED)
+            _tell(x)
         return follower
 
     def _entry(self, flight: Flight, end: End, asked: str) -> Entry | None:
@@ -131,12 +131,20 @@ class IdempotencyPolicy(Policy):
             return None
         if not 200 <= head.status < 300:
             return None
-        body = flight.body
+        body, of = flight.body, flight.x
         return Entry(
             at=self._clock.wall(), ttl=KEPT_S, stale=0.0, status=head.status, kind="idempotency",
-            ident=asked, finish=head.content_type.decode("latin-1"),
+            target=of.source or (of.target.name if of.target is not None else ""),
+            flags=of.flags, ident=asked, finish=head.content_type.decode("latin-1"),
             whole=b"" if head.is_stream else body, events=body if head.is_stream else b"",
         )  # fmt: skip
+
+
+def _tell(x: Exchange) -> None:
+    """Say that the answer was given before, and what guards said of it then."""
+    x.notes["cache"] = "replay"
+    x.answer_headers.append(_REPLAYED)
+    mark(x, x.flags)
 
 
 def _reused() -> KeyReused:
