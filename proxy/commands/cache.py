@@ -17,6 +17,9 @@ from proxy.config.load import load
 
 TIMEOUT_S: Final = 10.0
 
+COMMAND: Final = "sidestream-command"
+"""Who asks: whoever answers then speaks of options, and not of a query."""
+
 
 def add_command(commands: Any, config: Path | None) -> None:
     """Make the command known; ``config`` is where the admin listener is read from."""
@@ -31,6 +34,8 @@ def add_command(commands: Any, config: Path | None) -> None:
     for one, path in ((erase, "erase"), (purge, "purge")):
         one.add_argument("--config", type=Path, default=config, metavar="FILE",
                          help="where the admin listener and its token are read from")  # fmt: skip
+        one.add_argument("--force", action="store_true",
+                         help="also for a tenant that is configured no more")  # fmt: skip
         one.add_argument("--admin", default="", metavar="URL", help="the admin listener itself")
         one.set_defaults(run=_run, path=path)
 
@@ -42,11 +47,12 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         token = settings.admin.token.reveal()
     base = options.admin or f"http://{settings.admin.listen}"
     wanted = {name: getattr(options, name, "") for name in ("tenant", "route", "key")}
+    wanted["force"] = "true" if options.force else ""
     query = urlencode({name: value for name, value in wanted.items() if value})
     request = urllib.request.Request(  # noqa: S310 - an address of the operator's own
         f"{base}/api/cache/{options.path}?{query}",
         method="POST",
-        headers={"authorization": f"Bearer {token}"},
+        headers={"authorization": f"Bearer {token}", "user-agent": COMMAND},
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310

@@ -7,6 +7,8 @@ import random
 import orjson
 import pytest
 
+import proxy.commands.cache as command
+import proxy.edge.cache_api as api
 from proxy.__main__ import main
 from tests.program import CHAT, KEY, ask, assert_refused, program, request
 from tests.scripted import (
@@ -539,7 +541,7 @@ async def test_the_command_does_it_too(tmp_path, capsys):
         assert await command("erase", "--tenant", "acme") == 0
         assert orjson.loads(capsys.readouterr().out) == {"erased": {"tenant": "acme"}}
         assert await command("purge", "--route", "nope") == 1
-        assert "there is no such route" in capsys.readouterr().err
+        assert "no route is named 'nope'" in capsys.readouterr().err
         assert (
             await asyncio.to_thread(
                 main,
@@ -558,6 +560,81 @@ async def test_the_command_does_it_too(tmp_path, capsys):
         )
         assert "cannot be reached" in capsys.readouterr().err
         assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+
+GONE = "no tenant is named 'acmee'; did you mean 'acme'? If it was one before: "
+
+
+@pytest.mark.parametrize("what", ["erase?tenant=acmee", "purge?tenant=acmee&key=ab"])
+async def test_a_tenant_that_is_not_configured_is_taken_for_misspelt(tmp_path, what):
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+
+        async def api(path):
+            data = request(f"/api/cache/{path}", b"", key="admin-token")
+            return await ask(running.worker.admin_port, data)
+
+        refused = await api(what)
+        assert_told(refused, 404, GONE + "&force=true")
+        assert (await api(f"{what}&force=yes")).status == 404
+        assert (await api(f"{what}&force=true")).status == 200
+        far = await api(what.replace("acmee", "zzz"))
+        assert_told(far, 404, "no tenant is named 'zzz'. If it was one before: &force=true")
+
+
+def assert_told(answer, status, message):
+    assert (answer.status, answer.error["message"]) == (status, message)
+
+
+async def test_a_key_without_a_tenant_is_for_global_caches(tmp_path):
+    data = request("/api/cache/purge?key=ab", b"", key="admin-token")
+    async with Scripted([]) as up:
+        async with cached(tmp_path, up.port) as running:
+            answer = await ask(running.worker.admin_port, data)
+            wanted = "no cache is global, so say whose: ?tenant=NAME"
+            assert_told(answer, 400, wanted)
+        redacted = "cache: {answers: {scope: global}}\nredaction: {r: {detect: [email]}}"
+        parts = {"routes": route(redaction="r"), "more": redacted}
+        async with program(tmp_path, up.port, **parts) as running:
+            assert (await ask(running.worker.admin_port, data)).status == 200
+
+
+async def test_a_tenant_that_was_removed_can_still_be_erased(tmp_path):
+    data = request("/api/cache/erase?tenant=other", b"", key="admin-token")
+    async with Scripted([]) as up, cached(tmp_path, up.port, tenants=TWO) as running:
+        assert (await ask(running.worker.admin_port, data)).status == 200
+        path = tmp_path / "sidestream.yaml"
+        path.write_text(path.read_text().replace(TWO, ""))
+        assert await running.worker.reloader.reload() == []
+
+        assert (await ask(running.worker.admin_port, data)).status == 404
+        forced = data.replace(b"tenant=other", b"tenant=other&force=true")
+        assert (await ask(running.worker.admin_port, forced)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["erase", "--tenant", "acmee"], GONE + "--force"),
+        (["erase", "--tenant", "acmee", "--force"], ""),
+        (["purge", "--tenant", "acmee", "--key", "ab"], GONE + "--force"),
+        (["purge", "--tenant", "acmee", "--key", "ab", "--force"], ""),
+        (["purge"], "say what: --route NAME, or --key HEX --tenant NAME"),
+        (["purge", "--key", "ab"], "no cache is global, so say whose: --tenant NAME"),
+        (["purge", "--route", "cc"], "no route is named 'cc'; did you mean 'c'?"),
+    ],
+)
+async def test_the_command_speaks_of_options(tmp_path, capsys, words, said):
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+        config = str(tmp_path / "sidestream.yaml")
+        url = f"http://127.0.0.1:{running.worker.admin_port}"
+        line = ["cache", *words, "--config", config, "--admin", url]
+
+        assert await asyncio.to_thread(main, line) == (1 if said else 0)
+        assert capsys.readouterr().err == (f"sidestream: {said}\n" if said else "")
+
+
+def test_the_command_says_who_it_is():
+    assert command.COMMAND == api.COMMAND
 
 
 async def test_a_reload_forgets_nothing(tmp_path):
