@@ -75,8 +75,10 @@ class Fills:
                 await follower.ready()
             except ProxyError as exc:
                 follower.close()
-                if leads or exc.is_shared:
+                if leads or (exc.is_shared and not flight.x.is_altered):
                     raise
+                if exc.is_shared:
+                    return None
                 continue
             except BaseException:
                 follower.close()

@@ -6,6 +6,7 @@ has heard of yet makes another key and never a wrong answer.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -62,6 +63,30 @@ def has_exponent(data: bytes) -> bool:
     """Whether a number of 16 digits or more may stand in canonical bytes."""
     # One byte is found many times faster than two.
     return b"+" in data and b"e+" in data
+
+
+def has_twice(raw: bytes, body: dict[str, Any]) -> bool:
+    """Whether a name stands twice in an object of ``raw``, at any depth.
+
+    ``body`` is what our reader made of it, with the last value of each name;
+    another may take the first.  Names and strings have two quotes each, so one
+    that was dropped is missed in the bytes of the body.
+    """
+    if b"\\" in raw and b"\\u0022" in raw:
+        # It reads as a quote that is not one in the bytes.
+        return _names_twice(raw)
+    return raw.count(b'"') != orjson.dumps(body).count(b'"')
+
+
+def _names_twice(raw: bytes) -> bool:
+    found = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -118,6 +118,9 @@ async def test_usage_is_told_to_who_asks_whatever_the_first_asked_for(tmp_path):
         {**COLD, "messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}]},
         b'{"model":"m","messages":[],"temperature":0,"n":18446744073709551617}',
+        b'{"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"temperature":0}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\u0022","cont\\u0065nt":""}],"temperature":0}',
+        b'{"model":"m","messages":[],"temperature":1,"temperature":0}',
     ],
 )  # fmt: skip
 async def test_what_may_come_out_otherwise_is_left_alone(tmp_path, body):
@@ -126,6 +129,19 @@ async def test_what_may_come_out_otherwise_is_left_alone(tmp_path, body):
             assert state(await ask(running.port, request(body=body))) == "bypass"
 
         assert len(up.requests) == 2
+
+
+async def test_who_asks_for_two_things_at_once_is_not_given_one_of_them(tmp_path):
+    """An upstream may read the first of two fields of one name, where we read the last."""
+    twice = b'{"role":"user","content":"Bye","content":"Hello"}'
+    once = orjson.dumps(COLD)
+    body = once.replace(orjson.dumps(CHAT["messages"][0]), twice)
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        answers = [await ask(running.port, request(body=b)) for b in (once, body, body, once)]
+
+        assert [state(a) for a in answers] == ["miss", "bypass", "bypass", "hit"]
+        assert "detail=twice" in answers[1].headers["cache-status"]
+        assert [r.body for r in up.requests] == [once, body, body]
 
 
 LENGTH = [ROLE, WORDS[0], chunk({}, "length"), DONE]

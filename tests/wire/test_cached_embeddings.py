@@ -170,3 +170,13 @@ async def test_what_a_partial_answer_used_is_counted(tmp_path):
         assert answer.headers["x-sidestream-attempts"] == "1"
         assert sum(float(line.rpartition(" ")[2]) for line in spent) == 5.0 + 5.0
         assert len(up.requests) == 2
+
+
+async def test_a_body_that_reads_in_two_ways_is_left_alone(tmp_path):
+    raw = b'{"model":"e","input":["a"],"dimensions":2,"dimensions":3}'
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        for _ in range(2):
+            answer = await ask(running.port, request(PATH, raw))
+            assert answer.headers["x-sidestream-cache"] == "bypass"
+
+        assert len(up.requests) == 2

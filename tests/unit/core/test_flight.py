@@ -302,6 +302,21 @@ async def test_what_one_may_not_is_no_answer_to_another(error):
     assert len(made.tasks.begun) == 2
 
 
+async def test_a_verdict_on_what_a_budget_made_of_an_answer_is_nobody_elses():
+    async def rest(x, leg):
+        await asyncio.sleep(0)
+        x.is_altered = True
+        leg.refuse(x, ContentBlocked("no"))
+        return End("refused")
+
+    made = fills(rest)
+    results = await asyncio.gather(*(made.join(work()) for _ in range(3)), return_exceptions=True)
+    await asyncio.gather(*made.tasks.begun)
+
+    assert isinstance(results[0], ContentBlocked)
+    assert results[1:] == [None, None]
+
+
 async def test_flags_and_source_of_an_answer_are_everybodys_who_waits():
     async def rest(x, leg):
         await asyncio.sleep(0)
