@@ -33,8 +33,10 @@ TWO = """
 
 
 @contextlib.asynccontextmanager
-async def cached(tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, **parts):
-    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}"
+async def cached(
+    tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, extra="", **parts
+):
+    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}\n{extra}"
     folder = tmp_path / str(time.monotonic_ns())
     folder.mkdir()
     async with program(folder, port, routes=ROUTE, more=more, tenants=TWO, **parts) as running:
@@ -276,6 +278,60 @@ async def test_a_first_answer_is_every_replicas(tmp_path, server):
         assert len(up.requests) == 1
         assert answers[0].body == answers[1].body
         assert answers[1].headers["idempotent-replayed"] == "true"
+
+
+def redacting(key):
+    given = f", key: {key}" if key else ""
+    rules = f"redaction: {{r: {{detect: [email, phone], actions: {{phone: mask}}{given}}}}}"
+    return {"extra": rules, "tenant": ", redaction: r"}
+
+
+async def repeated(tmp_path, server, keys, text, up):
+    """The answers of replicas, one for each redaction key, to one Idempotency-Key."""
+    answers = []
+    body = {**CHAT, "messages": [{"role": "user", "content": text}]}
+    for key in keys:
+        async with cached(tmp_path, up.port, server.url, **redacting(key)) as one:
+            data = request(body=body, headers=["Idempotency-Key: k"])
+            answers.append(await ask(one.port, data))
+            await stored(server)
+            answers.append(await ask(one.port, data))
+            assert answers[-1].headers["idempotent-replayed"] == "true"
+    return answers[::2]
+
+
+MAIL = "Write to jane@example.com"
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "calls"),
+    [
+        # Each process has pseudonyms of its own: nobody can say if it is the same.
+        (("", ""), MAIL, 2),
+        ((MASTER, OTHER), MAIL, 2),
+        ((MASTER, MASTER), MAIL, 1),
+        (("", ""), "Hello", 1),
+    ],
+)
+async def test_under_redaction_a_repeated_request_is_never_refused(
+    tmp_path, server, keys, text, calls
+):
+    async with Scripted([says(json_answer())]) as up:
+        answers = await repeated(tmp_path, server, keys, text, up)
+
+        assert [a.status for a in answers] == [200, 200]
+        assert len(up.requests) == calls
+
+
+async def test_under_redaction_another_request_is_refused_where_that_can_be_known(tmp_path, server):
+    other = {**CHAT, "messages": [{"role": "user", "content": MAIL + ", please"}]}
+    async with Scripted([says(json_answer())]) as up:
+        for key in (MASTER, ""):
+            server.ask("FLUSHALL")
+            await repeated(tmp_path, server, [key], MAIL, up)
+            async with cached(tmp_path, up.port, server.url, **redacting(MASTER)) as two:
+                answer = await ask(two.port, request(body=other, headers=["Idempotency-Key: k"]))
+                assert answer.status == (422 if key else 200)
 
 
 async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):
