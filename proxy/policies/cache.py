@@ -222,6 +222,7 @@ class CachePolicy(Policy):
                 raise
             return self._hit(look, look.old, "stale", "expired")
         if follower is None:
+            self._said(look, leads=True, why="miss")
             return None
         reply: Reply | None = None
         try:
@@ -229,9 +230,9 @@ class CachePolicy(Policy):
         finally:
             if reply is not follower:
                 follower.close()
-        if reply is follower:
+        if reply is follower or reply is None:
             why = "request" if not look.wish.reads else "stale" if look.old else "miss"
-            self._said(look, leads=follower.leads, why=why)
+            self._said(look, leads=follower.leads or reply is None, why=why)
         return reply
 
     def _said(self, look: Look, *, leads: bool, why: str) -> None:

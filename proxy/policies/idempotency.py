@@ -8,7 +8,7 @@ were successful are kept: what failed is what the client wants to try again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -68,20 +68,28 @@ class IdempotencyPolicy(Policy):
         scope = f"t.{x.tenant}"
         key = self._vault.key(scope, material(("idempotency", given, x.subject, mark), b""))
         whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
-        digest = self._vault.key(scope, material((x.path, x.query), whole)).now.hex()
-        asked = f"{digest} {x.redaction.whose}" if x.redaction is not None else digest
+        digests = self._vault.key(scope, material((x.path, x.query), whole))
+        whose = x.redaction.whose if x.redaction is not None else ""
+        # Under this master key, and under the last.
+        asked = tuple(f"{name.hex()} {whose}" for name in digests if name is not None)
         data = self._vault.near(scope, key)
         if data is None:
             data = await self._far(scope, key)
         if data is not None and (reply := self._replay(x, data, asked)) is not None:
             return reply
-        return await self._join(x, scope, key, asked)
+        return await self._join(x, scope, key, asked[0])
 
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
         while self.fills.flights.find(key.now) is None and waited < LEASE_S:
-            found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
+            found = None
+            try:
+                found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
+            finally:
+                if found is None:
+                    # Its client has left; the next who asks must not wait for it.
+                    self._vault.release(scope, key)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
             if self.fills.flights.find(key.now) is None:
@@ -89,19 +97,20 @@ class IdempotencyPolicy(Policy):
                 waited += STEP_S
         return None
 
-    def _replay(self, x: Exchange, data: bytes, asked: str) -> Reply | None:
+    def _replay(self, x: Exchange, data: bytes, asked: Sequence[str]) -> Reply | None:
         try:
             entry = Entry.unpack(data)
         except (ValueError, TypeError, IndexError):
             return None
         if self._clock.wall() - entry.at >= KEPT_S:
             return None
-        if entry.ident != asked:
-            if _are_apart(entry.ident, asked):
+        if entry.ident not in asked:
+            if _are_apart(entry.ident, asked[0]):
                 return None
             raise _reused()
-        kind = entry.finish.encode()
-        head = Head(entry.status, [(b"content-type", kind)], kind, is_stream=bool(entry.events))
+        shown = entry.finish.encode("latin-1")
+        kind = shown.partition(b";")[0].strip().lower()
+        head = Head(entry.status, [(b"content-type", shown)], kind, is_stream=bool(entry.events))
         body = entry.events or entry.whole
         if not head.is_stream:
             head.length = len(body)
@@ -132,13 +141,16 @@ class IdempotencyPolicy(Policy):
         head = flight.head
         if end.kind != "complete" or head is None or not flight.is_kept:
             return None
-        if not 200 <= head.status < 300:
+        said = {name.lower(): value for name, value in head.headers}
+        if not 200 <= head.status < 300 or b"content-encoding" in said:
+            # Of another coding the next client may know nothing.
             return None
         body, of = flight.body, flight.x
+        kind = said.get(b"content-type", head.content_type)
         return Entry(
             at=self._clock.wall(), ttl=KEPT_S, stale=0.0, status=head.status, kind="idempotency",
             target=of.source or (of.target.name if of.target is not None else ""),
-            flags=of.flags, ident=asked, finish=head.content_type.decode("latin-1"),
+            flags=of.flags, ident=asked, finish=kind.decode("latin-1"),
             whole=b"" if head.is_stream else body, events=body if head.is_stream else b"",
         )  # fmt: skip
 

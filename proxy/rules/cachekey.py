@@ -116,4 +116,8 @@ def material(facts: Sequence[str | int], body: bytes) -> bytes:
 
     The facts are a JSON array, so that no two sets of them run together.
     """
-    return orjson.dumps(facts) + b"\n" + body
+    try:
+        return orjson.dumps(facts) + b"\n" + body
+    except orjson.JSONEncodeError:
+        # A header of a client that is no UTF-8.
+        return ascii(facts).encode() + b"\n" + body

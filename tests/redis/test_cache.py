@@ -280,6 +280,20 @@ async def test_a_first_answer_is_every_replicas(tmp_path, server):
         assert answers[1].headers["idempotent-replayed"] == "true"
 
 
+async def test_a_first_answer_outlives_a_new_key(tmp_path, server):
+    rotated = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    async with Scripted([says(json_answer())]) as up:
+        async with cached(tmp_path, up.port, server.url) as running:
+            await ask(running.port, data)
+            await stored(server)
+        async with cached(tmp_path, up.port, server.url, settings=rotated) as running:
+            answer = await ask(running.port, data)
+
+        assert answer.headers["idempotent-replayed"] == "true"
+        assert len(up.requests) == 1
+
+
 def redacting(key):
     given = f", key: {key}" if key else ""
     rules = f"redaction: {{r: {{detect: [email, phone], actions: {{phone: mask}}{given}}}}}"

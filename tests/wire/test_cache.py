@@ -1,6 +1,7 @@
 """The exact cache in the running program: who is given what, and what is never given."""
 
 import asyncio
+import base64
 import contextlib
 import random
 
@@ -142,6 +143,16 @@ async def test_who_asks_for_two_things_at_once_is_not_given_one_of_them(tmp_path
         assert [state(a) for a in answers] == ["miss", "bypass", "bypass", "hit"]
         assert "detail=twice" in answers[1].headers["cache-status"]
         assert [r.body for r in up.requests] == [once, body, body]
+
+
+async def test_a_header_that_is_no_utf8_is_part_of_the_key_like_any(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        states = []
+        for version in ("\xff", "\xff", "\xfe", "\\udcff"):
+            headers = [f"x-sidestream-context-version: {version}"]
+            states.append(state(await ask(running.port, request(body=COLD, headers=headers))))
+
+        assert states == ["miss", "hit", "miss", "miss"]
 
 
 LENGTH = [ROLE, WORDS[0], chunk({}, "length"), DONE]
@@ -659,6 +670,55 @@ async def test_a_reload_forgets_nothing(tmp_path):
         assert await running.worker.reloader.reload() == []
 
         assert state(await ask(running.port, request(body=COLD))) == "hit"
+
+
+async def test_a_new_key_leaves_no_vault_of_the_old_one(tmp_path):
+    one, two = (base64.b64encode(c * 32).decode() for c in (b"1", b"2"))
+    settings = f"encrypt: {one}"
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, settings=settings) as running,
+    ):
+        path = tmp_path / "sidestream.yaml"
+        path.write_text(path.read_text().replace(settings, f"encrypt: {two}"))
+        assert await running.worker.reloader.reload() == []
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        lines = metrics.body.decode().splitlines()
+
+        # A sample that stands twice is refused by who scrapes.
+        sizes = [line for line in lines if line.startswith("sidestream_cache_bytes{")]
+        assert [line.partition(" ")[0] for line in sizes] == [
+            'sidestream_cache_bytes{cache="answers"}',
+            'sidestream_cache_bytes{cache="idempotency"}',
+        ]
+
+
+async def test_who_goes_alone_is_counted_too(tmp_path):
+    """A client of the other form, where the answer is too large to be kept whole."""
+    events = [ROLE, *(chunk({"content": "x" * 1000}) for _ in range(100)), STOP, DONE]
+    gate = asyncio.Event()
+    async with (
+        Scripted([slowly(events, gate), says(json_answer())]) as up,
+        cached(tmp_path, up.port, settings="max_entry: 64KiB", first="5s", idle="5s") as running,
+    ):
+        first = asyncio.create_task(ask(running.port, request(body=COLD_STREAM)))
+        while not up.requests:
+            await asyncio.sleep(0.005)
+        second = asyncio.create_task(ask(running.port, request(body=COLD)))
+        while running.worker.room.in_flight < 2:
+            await asyncio.sleep(0.005)
+        gate.set()
+        answers = await asyncio.gather(first, second)
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert [state(a) for a in answers] == ["miss", "miss"]
+        assert len(up.requests) == 2
+        counted = 'sidestream_cache_requests_total{cache="answers",result="miss"} 2.0'
+        assert counted in metrics.body.decode()
 
 
 @pytest.mark.parametrize("seed", range(6))

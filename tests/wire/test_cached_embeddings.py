@@ -169,7 +169,27 @@ async def test_what_a_partial_answer_used_is_counted(tmp_path):
         assert answer.headers["x-sidestream-target"] == "main"
         assert answer.headers["x-sidestream-attempts"] == "1"
         assert sum(float(line.rpartition(" ")[2]) for line in spent) == 5.0 + 5.0
+        assert 'sidestream_cache_requests_total{cache="kept",result="partial"} 1.0' in lines
+        assert 'sidestream_cache_tokens_avoided_total{cache="kept"} 3.0' in lines
         assert len(up.requests) == 2
+
+
+async def test_a_batch_that_repeats_itself_is_no_partial_hit(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        answer = await ask(running.port, request(PATH, body("aa", "aa")))
+
+        assert answer.headers["x-sidestream-cache"] == "miss"
+        assert [d["embedding"] for d in answer.json["data"]] == [vector("aa")] * 2
+        assert [r.json["input"] for r in up.requests] == [["aa"]]
+
+
+async def test_a_batch_whose_rest_failed_is_no_partial_hit(tmp_path):
+    failing = says(json_answer({"error": {"message": "no"}}, status=500))
+    async with Scripted([embed, failing]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(PATH, body("aa")))
+        answer = await ask(running.port, request(PATH, body("aa", "b")))
+
+        assert (answer.status, answer.headers["x-sidestream-cache"]) == (500, "miss")
 
 
 async def test_a_body_that_reads_in_two_ways_is_left_alone(tmp_path):
