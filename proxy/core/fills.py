@@ -11,6 +11,9 @@ from proxy.core.flight import Filter, Flight, Flights, Follower
 from proxy.core.pipeline import ClientLeg
 from proxy.core.ports import Clock, Tasks
 
+BEAT_S: Final = 5.0
+"""How often a flight says that it still goes on."""
+
 PAUSE_S: Final = 5.0
 """How long after a refresh that failed the next is tried."""
 
@@ -31,7 +34,8 @@ class Work(NamedTuple):
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
     before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
-    where ``x`` is not what the client asked.
+    where ``x`` is not what the client asked; ``beat`` is called every ``BEAT_S``
+    while the answer is on its way.
     """
 
     x: Exchange
@@ -41,6 +45,7 @@ class Work(NamedTuple):
     keeps_usage: bool = True
     gate: Callable[[], Awaitable[bool]] | None = None
     asker: Exchange | None = None
+    beat: Callable[[], Awaitable[object]] | None = None
 
 
 class Fills:
@@ -109,6 +114,11 @@ class Fills:
         flight.handle = self.tasks.begin(self._fly(flight, work))
         return flight
 
+    async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await self.tasks.pause(BEAT_S)
+            await beat()
+
     def _pause(self, name: bytes, now: float) -> None:
         if len(self._paused) >= MAX_FAILED:
             self._paused.clear()
@@ -125,12 +135,15 @@ class Fills:
         if not is_free:
             return
         end, is_kept = End("client_gone"), False
+        beating = self.tasks.begin(self._beat(work.beat)) if work.beat is not None else None
         try:
             end = await self.rest(flight.x, flight)
             # Those who wait come first.
             await self.tasks.pause(0)
         finally:
             flight.abandon()
+            if beating is not None:
+                beating.cancel()
             try:
                 is_kept = work.keep(flight, end)
             finally:

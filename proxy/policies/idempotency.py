@@ -28,7 +28,10 @@ from proxy.wire.replay import Entry
 KEPT_S: Final = 600.0
 MAX_KEY: Final = 255
 MAX_ENTRY: Final = 1 << 20
-LEASE_S: Final = 120.0
+LEASE_S: Final = 15.0
+"""How long after its end a replica is waited for; it says every ``BEAT_S`` that it lives."""
+
+WAIT_S: Final = 120.0
 STEP_S: Final = 0.1
 _REPLAYED: Final = (b"idempotent-replayed", b"true")
 
@@ -82,7 +85,7 @@ class IdempotencyPolicy(Policy):
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
-        while self.fills.flights.find(key.now) is None and waited < LEASE_S:
+        while self.fills.flights.find(key.now) is None and waited < WAIT_S:
             found = None
             try:
                 found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
@@ -129,10 +132,16 @@ class IdempotencyPolicy(Policy):
             self._vault.keep(scope, key, entry.pack(), era=era, seconds=KEPT_S)
             return True
 
+        async def beat() -> None:
+            await self._vault.far(scope, (key,), lease_s=LEASE_S)
+
         flight = self.fills.flights.find(key.now)
         if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
             raise _reused()
-        follower = await self.fills.join(Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False))
+        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False)
+        if self._vault.is_shared:
+            work = work._replace(beat=beat)
+        follower = await self.fills.join(work)
         if follower is not None and not follower.leads:
             _tell(x)
         return follower

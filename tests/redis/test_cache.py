@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from proxy.core import fills
+from proxy.policies import idempotency
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import Shared
@@ -193,8 +195,9 @@ def count_of(command, info):
     return int(line.partition("calls=")[2].partition(",")[0])
 
 
-async def test_an_erased_salt_never_comes_back(server):
-    """Not even from a replica that has not heard of it yet."""
+@contextlib.asynccontextmanager
+async def shared_by_two(server):
+    """What two replicas have in common."""
     async with contextlib.AsyncExitStack() as stack:
         replicas = []
         for _ in range(2):
@@ -206,8 +209,13 @@ async def test_an_erased_salt_never_comes_back(server):
             stack.push_async_callback(shared.close)
             await until(lambda shared=shared: shared.is_up)
             replicas.append(shared)
-        one, two = replicas
-        for shared in replicas:
+        yield replicas
+
+
+async def test_an_erased_salt_never_comes_back(server):
+    """Not even from a replica that has not heard of it yet."""
+    async with shared_by_two(server) as (one, two):
+        for shared in (one, two):
             await shared.get("t.a", (b"n",), 0.0)
         old = one.salt("t.a")
         assert two.salt("t.a") == old
@@ -278,6 +286,68 @@ async def test_a_first_answer_is_every_replicas(tmp_path, server):
         assert len(up.requests) == 1
         assert answers[0].body == answers[1].body
         assert answers[1].headers["idempotent-replayed"] == "true"
+
+
+async def test_a_replica_is_waited_for_as_long_as_it_lives(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(idempotency, "LEASE_S", 0.4)
+    monkeypatch.setattr(fills, "BEAT_S", 0.1)
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as one,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        first = asyncio.create_task(ask(one.port, data))
+        await until(lambda: up.requests)
+        second = asyncio.create_task(ask(two.port, data))
+        await asyncio.sleep(1)
+        gate.set()
+        answers = await asyncio.gather(first, second)
+
+        assert [a.headers.get("idempotent-replayed") for a in answers] == [None, "true"]
+        assert len(up.requests) == 1
+        await until(lambda: not server.ask("KEYS", "ss:{c.*}:l:*"))
+
+
+async def test_a_replica_that_died_is_not_waited_for_long(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(idempotency, "LEASE_S", 0.4)
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    gone = asyncio.Event()
+
+    async def script(peer):
+        await gone.wait()
+
+    async with (
+        Scripted([script, says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        async with cached(tmp_path, up.port, server.url, first="5s") as one:
+            first = asyncio.create_task(ask(one.port, data))
+            await until(lambda: server.ask("KEYS", "ss:{c.*}:l:*"))
+            name = server.ask("KEYS", "ss:{c.*}:l:*")[0]
+            first.cancel()
+        # As if the process had died before it could give the lease back.
+        server.ask("SET", name, b"somebody", "PX", 400)
+        begun = time.monotonic()
+        answer = await ask(two.port, data)
+        gone.set()
+
+        assert answer.status == 200
+        assert "idempotent-replayed" not in answer.headers
+        assert 0.2 < time.monotonic() - begun < 2
+
+
+async def test_a_lease_of_ones_own_is_not_waited_for(server):
+    async with shared_by_two(server) as (one, two):
+        taken = [await shared.get("t.a", (b"n",), 5.0) for shared in (one, two, one)]
+
+        assert [bool(reply[0]) for reply in taken] == [True, False, True]
 
 
 async def test_a_first_answer_outlives_a_new_key(tmp_path, server):

@@ -317,6 +317,27 @@ async def test_a_verdict_on_what_a_budget_made_of_an_answer_is_nobody_elses():
     assert results[1:] == [None, None]
 
 
+async def test_a_flight_says_that_it_goes_on_for_as_long_as_it_does():
+    beats, gate = [], asyncio.Event()
+
+    async def beat():
+        beats.append(None)
+        if len(beats) == 3:
+            gate.set()
+
+    async def rest(x, leg):
+        await gate.wait()
+        return await answered(x, leg)
+
+    made = fills(rest)
+    await made.join(work()._replace(beat=beat))
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+    count = len(beats)
+    await turns()
+
+    assert 3 <= count == len(beats)
+
+
 async def test_flags_and_source_of_an_answer_are_everybodys_who_waits():
     async def rest(x, leg):
         await asyncio.sleep(0)
