@@ -190,7 +190,8 @@ class CachePolicy(Policy):
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
         x.finish, x.source, x.flags = entry.finish, entry.target, entry.flags
-        mark(x, entry.flags)
+        if entry.flags:
+            mark(x, entry.flags)
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
         x.notes |= {

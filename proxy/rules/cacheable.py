@@ -88,7 +88,7 @@ def why_not(x: Exchange, rule: CacheRule, wish: Wish, body: bytes) -> str:
         return "no_user"
     if x.endpoint.name != "embeddings" and not rule.when.allows(x.body):
         return "when"
-    if x.raw is not None and has_twice(x.raw, x.body):
+    if x.raw is not None and has_twice(x.raw, x.body, body):
         return "twice"
     return bypass(x.endpoint.name, x.body, body)
 

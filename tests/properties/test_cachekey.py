@@ -114,7 +114,11 @@ def written(value, rng, *, twice):
 def test_a_name_that_stands_twice_is_seen_however_it_is_written(body, seed, twice):
     raw, count = written(body, random.Random(seed), twice=twice)
 
-    assert has_twice(raw.encode(), orjson.loads(raw)) == (count > 0)
+    read = orjson.loads(raw)
+    part = {k: v for k, v in read.items() if k != "input"}
+
+    for known in (b"", canonical(read), canonical(part)):
+        assert has_twice(raw.encode(), read, known) == (count > 0)
 
 
 @pytest.mark.parametrize(
