@@ -67,7 +67,10 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _message(body: bytes) -> str:
+    """What an answer says is wrong; of several workers' the first that says it."""
     try:
-        return str(orjson.loads(body)["error"]["message"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        said = orjson.loads(body)
+        all_of_them = [one for one in said.get("workers", (said,)) if one and "error" in one]
+        return str(all_of_them[0]["error"]["message"])
+    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
         return ""
