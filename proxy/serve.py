@@ -21,12 +21,13 @@ from aiohttp import web
 
 from proxy.accounts import Accounts
 from proxy.app import App
+from proxy.compile import ANONYMOUS
 from proxy.config.load import Loaded
 from proxy.config.schema import Address, Settings
 from proxy.control import Steering
 from proxy.edge.admin import Admin
 from proxy.edge.api import Api
-from proxy.edge.cache_api import CacheApi
+from proxy.edge.cache_api import CacheApi, Known
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
@@ -113,7 +114,7 @@ class Worker:
             idle_s=process.idle_timeout,
         )
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
-        self._routes = frozenset(route.name for route in settings.routes)
+        self._known = known_in(settings)
         self._steering = Steering(self.accounts, settings)
         self._admin = self._administered(settings)
         self._timer: asyncio.TimerHandle | None = None
@@ -128,7 +129,7 @@ class Worker:
         self._api = Api(self._steering, token)
         ready, reload = lambda: self._is_ready, self.reloader.reload
         admin = Admin(self.metrics, self.app.status, ready, reload, token)
-        api = CacheApi(self.caches, lambda: self._admin.token, lambda: self._routes)
+        api = CacheApi(self.caches, lambda: self._admin.token, lambda: self._known)
         admin.additions += [self._api.add_to, api.add_to]
         return admin
 
@@ -138,7 +139,7 @@ class Worker:
         self.accounts.configure(loaded.settings)
         self._steering.configure(loaded.settings)
         self.plane.current = generation
-        self._routes = frozenset(route.name for route in loaded.settings.routes)
+        self._known = known_in(loaded.settings)
         self.room.limit = loaded.settings.process.max_in_flight
         self.clients.max_connections = loaded.settings.process.max_connections
         token = loaded.settings.admin.token
@@ -237,6 +238,15 @@ class Worker:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_forced.wait(), seconds)
+
+
+def known_in(settings: Settings) -> Known:
+    """What may be named to the caches' API."""
+    return Known(
+        tenants=frozenset(settings.tenants) or frozenset((ANONYMOUS,)),
+        routes=frozenset(route.name for route in settings.routes),
+        has_global=any(cache.scope == "global" for cache in settings.cache.values()),
+    )
 
 
 def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:

@@ -135,8 +135,15 @@ class Caches:
     def first_answers(self, settings: Settings) -> SealedVault:
         """The vault of idempotent replays, under the key of the first cache that has one."""
         keyed = [cache for _, cache in sorted(settings.cache.items()) if cache.encrypt]
-        encrypt = keyed[0].encrypt if keyed else schema.Secret("")
-        return self.vault(FIRST, schema.Cache(encrypt=encrypt, max_size=FIRST_ANSWERS))
+        of = keyed[0] if keyed else schema.Cache()
+        cache = schema.Cache(
+            encrypt=of.encrypt, encrypt_before=of.encrypt_before, max_size=FIRST_ANSWERS
+        )
+        made = self.vault(FIRST, cache)
+        # Under a key that nobody has any more nothing is found again.
+        for ident in [i for i, v in self._vaults.items() if i[0] == FIRST and v is not made]:
+            del self._vaults[ident]
+        return made
 
     def rules(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route.

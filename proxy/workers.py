@@ -125,7 +125,11 @@ class Supervisor:
 
     async def _ask(self, method: str, path: str, request: web.Request) -> list[tuple[int, bytes]]:
         """Every worker's status and body; 503 for one that does not answer."""
-        headers = {"authorization": request.headers.get("authorization", "")}
+        headers = {
+            name: request.headers[name]
+            for name in ("authorization", "user-agent")
+            if name in request.headers
+        }
         body = await request.read()
 
         async def one(place: Path) -> tuple[int, bytes]:
@@ -178,9 +182,9 @@ class Supervisor:
         if not may_look(request, self._token):
             return refusal(401, ADMIN_ONLY)
         answers = await self._ask(method, path, request)
-        worst = max(status for status, _ in answers)
-        if worst in (401, 403):
-            return web.Response(status=worst, body=answers[0][1], content_type="application/json")
+        worst, said = max(answers)
+        if worst in (400, 401, 403, 404):
+            return web.Response(status=worst, body=said, content_type="application/json")
         body: dict[str, Any] = {
             "workers": [orjson.loads(data) if data else None for _, data in answers],
             "restarts": self.restarts,

@@ -17,6 +17,9 @@ from proxy.config.load import load
 
 TIMEOUT_S: Final = 10.0
 
+COMMAND: Final = "sidestream-command"
+"""Who asks: whoever answers then speaks of options, and not of a query."""
+
 
 def add_command(commands: Any, config: Path | None) -> Any:
     """Make the command known; ``config`` is where the admin listener is read from.
@@ -34,6 +37,8 @@ def add_command(commands: Any, config: Path | None) -> Any:
     for one, path in ((erase, "erase"), (purge, "purge")):
         one.add_argument("--config", type=Path, default=config, metavar="FILE",
                          help="where the admin listener and its token are read from")  # fmt: skip
+        one.add_argument("--force", action="store_true",
+                         help="also for a tenant that is configured no more")  # fmt: skip
         one.add_argument("--admin", default="", metavar="URL", help="the admin listener itself")
         one.set_defaults(run=_run, path=path)
     return actions
@@ -46,11 +51,12 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         token = settings.admin.token.reveal()
     base = options.admin or f"http://{settings.admin.listen}"
     wanted = {name: getattr(options, name, "") for name in ("tenant", "route", "key")}
+    wanted["force"] = "true" if options.force else ""
     query = urlencode({name: value for name, value in wanted.items() if value})
     request = urllib.request.Request(  # noqa: S310 - an address of the operator's own
         f"{base}/api/cache/{options.path}?{query}",
         method="POST",
-        headers={"authorization": f"Bearer {token}"},
+        headers={"authorization": f"Bearer {token}", "user-agent": COMMAND},
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
@@ -65,7 +71,10 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _message(body: bytes) -> str:
+    """What an answer says is wrong; of several workers' the first that says it."""
     try:
-        return str(orjson.loads(body)["error"]["message"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        said = orjson.loads(body)
+        all_of_them = [one for one in said.get("workers", (said,)) if one and "error" in one]
+        return str(all_of_them[0]["error"]["message"])
+    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
         return ""

@@ -226,7 +226,7 @@ def _pseudonyms(s: Settings) -> Found:
                 yield _at(
                     redaction, "",
                     "without a key each process gives its own pseudonyms: they share no cached "
-                    "answer, and an Idempotency-Key is refused at another",
+                    "answer, and under an Idempotency-Key another asks anew",
                 )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ class ProxyError(Exception):
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = "internal_error"
     fault: ClassVar[Fault] = "proxy"
+    is_shared: ClassVar[bool] = False
+    """Whether it says nothing of who asks: all who wait for one answer are told."""
 
     def __init__(
         self,
@@ -134,6 +136,7 @@ class ContentBlocked(BadRequest):
     """A guard found something; its name and the category are told, no text."""
 
     code = "content_policy_violation"
+    is_shared = True
 
 
 class UnknownModel(BadRequest):
@@ -240,6 +243,7 @@ class GuardUnavailable(ProxyError):
     status = 503
     type = "server_error"
     code = "guard_unavailable"
+    is_shared = True
 
 
 class UpstreamFailed(ProxyError):
@@ -249,6 +253,7 @@ class UpstreamFailed(ProxyError):
     type = "upstream_error"
     code = "upstream_error"
     fault = "upstream"
+    is_shared = True
 
 
 class UpstreamRefused(UpstreamFailed):

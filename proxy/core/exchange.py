@@ -114,6 +114,8 @@ class Exchange:
     reserved: Any = _later(None)  # quota; what it settles
     keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
     held: Any = _later(None)  # cache; a Reply that is charged for as if it came from upstream
+    source: str = _later("")  # cache, idempotency; the target whose stored answer is given again
+    flags: tuple[str, ...] = _later(())  # watch; guards that flagged the answer, now or back then
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from proxy.core.errors import ProxyError, UpstreamFailed
+from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
 from proxy.core.flight import Filter, Flight, Flights, Follower
 from proxy.core.pipeline import ClientLeg
 from proxy.core.ports import Clock, Tasks
+
+BEAT_S: Final = 5.0
+"""How often a flight says that it still goes on."""
 
 PAUSE_S: Final = 5.0
 """How long after a refresh that failed the next is tried."""
@@ -30,7 +33,9 @@ class Work(NamedTuple):
 
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
-    before a refresh: whether nobody else is at it.
+    before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
+    where ``x`` is not what the client asked; ``beat`` is called every ``BEAT_S``
+    while the answer is on its way.
     """
 
     x: Exchange
@@ -39,6 +44,8 @@ class Work(NamedTuple):
     limit: int
     keeps_usage: bool = True
     gate: Callable[[], Awaitable[bool]] | None = None
+    asker: Exchange | None = None
+    beat: Callable[[], Awaitable[object]] | None = None
 
 
 class Fills:
@@ -61,23 +68,22 @@ class Fills:
         """Follow who is asking the same, or be the one; its head has come.
 
         ``None`` says to go alone.  Raises what the leader's exchange did, but
-        a refusal only to the one who was refused.
+        a refusal of the one who asked (a limit, a budget) only to that one.
         """
         for _ in range(MAX_TURNS):
             flight = self.flights.find(work.name)
             leads = flight is None
             if flight is None:
                 flight = self._begin(work.x.twin(), work)
-            follower = flight.follow(work.x, leads=leads, see=see)
+            follower = flight.follow(work.asker or work.x, leads=leads, see=see)
             try:
                 await follower.ready()
-            except UpstreamFailed:
+            except ProxyError as exc:
                 follower.close()
-                raise
-            except ProxyError:
-                follower.close()
-                if leads:
+                if leads or (exc.is_shared and not flight.x.is_altered):
                     raise
+                if exc.is_shared:
+                    return None
                 continue
             except BaseException:
                 follower.close()
@@ -102,10 +108,16 @@ class Fills:
 
     def _begin(self, fx: Exchange, work: Work) -> Flight:
         fx.keeps_usage = work.keeps_usage
+        fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
         self.flights.add(work.name, flight)
         flight.handle = self.tasks.begin(self._fly(flight, work))
         return flight
+
+    async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await self.tasks.pause(BEAT_S)
+            await beat()
 
     def _pause(self, name: bytes, now: float) -> None:
         if len(self._paused) >= MAX_FAILED:
@@ -123,12 +135,15 @@ class Fills:
         if not is_free:
             return
         end, is_kept = End("client_gone"), False
+        beating = self.tasks.begin(self._beat(work.beat)) if work.beat is not None else None
         try:
             end = await self.rest(flight.x, flight)
             # Those who wait come first.
             await self.tasks.pause(0)
         finally:
             flight.abandon()
+            if beating is not None:
+                beating.cancel()
             try:
                 is_kept = work.keep(flight, end)
             finally:

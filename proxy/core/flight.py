@@ -181,7 +181,7 @@ class Follower:
         self._note()
         if flight.head is None:
             assert flight.error is not None
-            raise flight.error
+            raise flight.error.with_traceback(None)
         head = flight.head
         # What an upstream says of one request is true for that one only.
         own = head.headers if self.leads else [h for h in head.headers if _is_common(h[0])]
@@ -199,6 +199,7 @@ class Follower:
         """What is known of the exchange, for this one's headers and log line."""
         x, of = self._x, self.flight.x
         x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
+        x.source, x.flags = of.source, of.flags
         x.target, x.upstream_status, x.first_byte_at = (
             of.target,
             of.upstream_status,
@@ -245,7 +246,8 @@ class Follower:
                     if seen and not write(seen):
                         await drain()
                 if flight.error is not None:
-                    raise flight.error
+                    # Of the same error many are told; each has a way of its own.
+                    raise flight.error.with_traceback(None)
                 if flight.is_over:
                     return
                 self._write = write

@@ -1,15 +1,46 @@
-"""``POST /api/cache/erase`` and ``POST /api/cache/purge`` of the admin listener."""
+"""``POST /api/cache/erase`` and ``POST /api/cache/purge`` of the admin listener.
+
+A name that nobody has is refused: what was misspelt must not look as if it
+were done.  ``force=true`` takes the name of a tenant that is configured no more.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 from aiohttp import web
 
 from proxy.core.cache import CannotPurge
 from proxy.edge.admin import ADMIN_ONLY, has_token, refusal
+
+COMMAND: Final = "sidestream-command"
+"""``user-agent`` of the command, which is told what is wrong in its own words."""
+
+MAX_COMPARED: Final = 1000
+"""Names among which the nearest is looked for, while requests wait."""
+
+
+class Known(NamedTuple):
+    """Names in the configuration, and whether a cache of it is global."""
+
+    tenants: frozenset[str]
+    routes: frozenset[str]
+    has_global: bool
+
+
+class _Words(NamedTuple):
+    """How one says it."""
+
+    tenant: str
+    what: str
+    force: str
+
+
+_HTTP: Final = _Words("?tenant=NAME", "?route=NAME, or ?key=HEX&tenant=NAME", "&force=true")
+_COMMAND: Final = _Words("--tenant NAME", "--route NAME, or --key HEX --tenant NAME", "--force")
 
 
 class Purger(Protocol):
@@ -27,15 +58,15 @@ class Purger(Protocol):
 class CacheApi:
     """The handlers; what they are asked stands in the query.
 
-    ``token`` is the admin token of this moment, ``routes`` the names there are.
+    ``token`` is the admin token of this moment, ``known`` the names there are.
     """
 
     def __init__(
-        self, purger: Purger, token: Callable[[], str], routes: Callable[[], frozenset[str]]
+        self, purger: Purger, token: Callable[[], str], known: Callable[[], Known]
     ) -> None:
         self._purger = purger
         self._token = token
-        self._routes = routes
+        self._known = known
 
     def add_to(self, app: web.Application) -> None:
         """Make the paths known."""
@@ -52,7 +83,9 @@ class CacheApi:
             return refused
         tenant = request.query.get("tenant", "")
         if not tenant:
-            return refusal(400, "say whose: ?tenant=NAME")
+            return refusal(400, f"say whose: {_words(request).tenant}")
+        if (unknown := self._unknown(request, tenant)) is not None:
+            return unknown
         try:
             await self._purger.erase(tenant)
         except CannotPurge as exc:
@@ -68,14 +101,40 @@ class CacheApi:
         except ValueError:
             return refusal(400, "key is in hexadecimal digits, as `cache-status` shows it")
         if bool(key) == bool(route):
-            return refusal(400, "say what: ?route=NAME, or ?key=HEX&tenant=NAME")
-        if route and route not in self._routes():
-            return refusal(404, "there is no such route")
+            return refusal(400, f"say what: {_words(request).what}")
+        known = self._known()
+        if route and route not in known.routes:
+            return refusal(404, f"no route is named {_near(route, known.routes)}")
+        if key and not tenant and not known.has_global:
+            return refusal(400, f"no cache is global, so say whose: {_words(request).tenant}")
+        if key and tenant and (unknown := self._unknown(request, tenant)) is not None:
+            return unknown
         try:
             await self._purger.purge(tenant=tenant, key=key, route=route)
         except CannotPurge as exc:
             return refusal(503, str(exc))
         return _done({"purged": {"route": route} if route else {"key": key.hex()}})
+
+    def _unknown(self, request: web.Request, tenant: str) -> web.Response | None:
+        """What is said to who names a tenant that there is not."""
+        tenants = self._known().tenants
+        if tenant in tenants or request.query.get("force") == "true":
+            return None
+        return refusal(
+            404,
+            f"no tenant is named {_near(tenant, tenants)} If it was one before: "
+            f"{_words(request).force}",
+        )
+
+
+def _words(request: web.Request) -> _Words:
+    return _COMMAND if request.headers.get("user-agent") == COMMAND else _HTTP
+
+
+def _near(name: str, known: frozenset[str]) -> str:
+    """The name, and the one that may have been meant."""
+    near = difflib.get_close_matches(name[:100], sorted(known)[:MAX_COMPARED], 1)
+    return f"{name[:100]!r}; did you mean {near[0]!r}?" if near else f"{name[:100]!r}."
 
 
 def _done(value: dict[str, dict[str, str]]) -> web.Response:

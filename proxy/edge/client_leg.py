@@ -43,7 +43,7 @@ class Labels:
 
     def lines(self, x: Exchange) -> bytes:
         """Header lines that name who was served by what."""
-        key = (x.tenant, x.route, x.target.name if x.target is not None else "")
+        key = (x.tenant, x.route, x.source or (x.target.name if x.target is not None else ""))
         lines = self._known.get(key)
         if lines is None:
             named = zip((b"tenant", b"route", b"target"), key, strict=True)

@@ -21,6 +21,7 @@ from proxy.core.ports import Clock
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
+from proxy.rules.guards import mark
 from proxy.rules.keys import Keys
 from proxy.semantic.finder import Match, Semantics
 from proxy.wire.kept import (
@@ -183,7 +184,9 @@ class CachePolicy(Policy):
         age = max(0.0, self._clock.wall() - entry.at)
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
-        x.finish = entry.finish
+        x.finish, x.source, x.flags = entry.finish, entry.target, entry.flags
+        if entry.flags:
+            mark(x, entry.flags)
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
         x.notes["cache"] = result
@@ -207,6 +210,7 @@ class CachePolicy(Policy):
                 raise
             return self._hit(look, look.old, "stale", "expired")
         if follower is None:
+            self._said(look, leads=True, why="miss")
             return None
         reply: Reply | None = None
         try:
@@ -214,9 +218,9 @@ class CachePolicy(Policy):
         finally:
             if reply is not follower:
                 follower.close()
-        if reply is follower:
+        if reply is follower or reply is None:
             why = "request" if not look.wish.reads else "stale" if look.old else "miss"
-            self._said(look, leads=follower.leads, why=why)
+            self._said(look, leads=follower.leads or reply is None, why=why)
         return reply
 
     def _said(self, look: Look, *, leads: bool, why: str) -> None:
@@ -224,6 +228,7 @@ class CachePolicy(Policy):
         more = "" if leads else "; collapsed"
         self._meter.result(look.rule.name, word)
         look.x.notes["cache"] = word
+        mark(look.x, look.x.flags)
         say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
 
     async def _fitting(self, look: Look, follower: Follower) -> Reply | None:

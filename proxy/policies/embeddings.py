@@ -46,6 +46,14 @@ class _Batch:
                 places.setdefault(key.now, i)
         return list(places.values())
 
+    def served(self) -> list[Entry]:
+        """What is known, in the order of the inputs."""
+        return [self.found[key.now] for key in self.keys if key.now in self.found]
+
+    def named(self) -> str:
+        """The key for ``cache-status``; a batch has as many as inputs and tells none."""
+        return f'; key="{self.keys[0].now.hex()}"' if len(self.keys) == 1 else ""
+
 
 class EmbeddingsPolicy(Policy):
     """The exact cache of embeddings, for the routes that ``rules`` names."""
@@ -139,41 +147,54 @@ class EmbeddingsPolicy(Policy):
         x, now = batch.x, self._clock.wall()
         if batch.stale:
             self.fills.refresh(self._work(batch, list(batch.stale.values())))
-        entries = [batch.found[key.now] for key in batch.keys]
-        age = max(0.0, now - min(entry.at for entry in entries))
-        tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
-        result = "stale" if batch.stale else "memory"
-        self._meter.hit(batch.rule.name, result, age, tokens, nanos)
+        entries = batch.served()
+        tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else "memory")
         if batch.rule.charges:
             x.usage, x.cost_nanos = Usage(tokens), nanos
-        x.notes |= {
+        left = min(entry.at + entry.ttl for entry in entries) - now
+        say(x, "stale" if batch.stale else "hit", f"hit; ttl={int(left)}{batch.named()}")
+        # All of them are of one target, which is part of their keys.
+        x.source = entries[0].target
+        x.answer_headers.append((b"age", b"%d" % int(age)))
+        return whole_answer(joined([(entry.whole, entry.usage[0]) for entry in entries]))
+
+    def _avoided(
+        self, batch: _Batch, entries: Sequence[Entry], result: str
+    ) -> tuple[int, int, float]:
+        """Count what ``entries`` spared: tokens, billionths of a dollar; and their age."""
+        tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
+        age = max(0.0, self._clock.wall() - min(entry.at for entry in entries))
+        self._meter.hit(batch.rule.name, result, age, tokens, nanos)
+        batch.x.notes |= {
             "cache": result,
             "tokens_avoided": str(tokens),
             "usd_avoided": f"{nanos / 1e9:.9f}",
         }
-        left = min(entry.at + entry.ttl for entry in entries) - now
-        say(x, "stale" if batch.stale else "hit", f"hit; ttl={int(left)}")
-        x.answer_headers.append((b"age", b"%d" % int(age)))
-        return whole_answer(joined([(entry.whole, entry.usage[0]) for entry in entries]))
+        return tokens, nanos, age
 
     async def _fetch(self, batch: _Batch, missing: list[int]) -> Reply | None:
         """Ask for what is missing, and put the batch together."""
-        x = batch.x
         follower = await self.fills.join(self._work(batch, missing))
-        if follower is None:
-            return None
-        is_partial = len(missing) < len(batch.inputs)
-        word = "partial" if is_partial else "miss" if follower.leads else "follow"
         reply: Reply | None = follower
-        if is_partial and follower.head.status == 200:
+        word, more = "miss", ""
+        if follower is not None and not follower.leads:
+            word, more = "follow", "; collapsed"
+        if follower is not None and follower.head.status == 200 and len(missing) < len(batch.keys):
             try:
                 reply = await self._joined(batch, missing, follower)
             finally:
                 follower.close()
-        if reply is not None:
+            if reply is None:
+                word, more = "miss", ""
+            elif batch.found:
+                word, more = "partial", "; detail=partial"
+        if word == "partial":
+            self._avoided(batch, batch.served(), word)
+        else:
             self._meter.result(batch.rule.name, word)
-            x.notes["cache"] = word
-            say(x, word, f"fwd=miss; detail={word}" if is_partial else "fwd=miss")
+            batch.x.notes["cache"] = word
+        why = "miss" if batch.wish.reads else "request"
+        say(batch.x, word, f"fwd={why}{more}{batch.named()}")
         return reply
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
@@ -202,7 +223,7 @@ class EmbeddingsPolicy(Policy):
             x = x.twin()
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
-        return Work(x, name.now, keep, batch.rule.max_entry)
+        return Work(x, name.now, keep, batch.rule.max_entry, asker=batch.x)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
@@ -222,6 +243,7 @@ class EmbeddingsPolicy(Policy):
         for i, (piece, share) in zip(places, pieces, strict=True):
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
+                target=fx.target.name if fx.target is not None else "",
                 cost=(fx.cost_nanos or 0) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))

@@ -8,7 +8,7 @@ were successful are kept: what failed is what the client wants to try again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -22,12 +22,16 @@ from proxy.core.policy import Policy, Reply
 from proxy.core.ports import Clock
 from proxy.core.ready import Ready
 from proxy.rules.cachekey import material
+from proxy.rules.guards import mark
 from proxy.wire.replay import Entry
 
 KEPT_S: Final = 600.0
 MAX_KEY: Final = 255
 MAX_ENTRY: Final = 1 << 20
-LEASE_S: Final = 120.0
+LEASE_S: Final = 15.0
+"""How long after its end a replica is waited for; it says every ``BEAT_S`` that it lives."""
+
+WAIT_S: Final = 120.0
 STEP_S: Final = 0.1
 _REPLAYED: Final = (b"idempotent-replayed", b"true")
 
@@ -67,19 +71,28 @@ class IdempotencyPolicy(Policy):
         scope = f"t.{x.tenant}"
         key = self._vault.key(scope, material(("idempotency", given, x.subject, mark), b""))
         whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
-        asked = self._vault.key(scope, material((x.path, x.query), whole)).now.hex()
+        digests = self._vault.key(scope, material((x.path, x.query), whole))
+        whose = x.redaction.whose if x.redaction is not None else ""
+        # Under this master key, and under the last.
+        asked = tuple(f"{name.hex()} {whose}" for name in digests if name is not None)
         data = self._vault.near(scope, key)
         if data is None:
             data = await self._far(scope, key)
         if data is not None and (reply := self._replay(x, data, asked)) is not None:
             return reply
-        return await self._join(x, scope, key, asked)
+        return await self._join(x, scope, key, asked[0])
 
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
-        while self.fills.flights.find(key.now) is None and waited < LEASE_S:
-            found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
+        while self.fills.flights.find(key.now) is None and waited < WAIT_S:
+            found = None
+            try:
+                found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
+            finally:
+                if found is None:
+                    # Its client has left; the next who asks must not wait for it.
+                    self._vault.release(scope, key)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
             if self.fills.flights.find(key.now) is None:
@@ -87,22 +100,25 @@ class IdempotencyPolicy(Policy):
                 waited += STEP_S
         return None
 
-    def _replay(self, x: Exchange, data: bytes, asked: str) -> Reply | None:
+    def _replay(self, x: Exchange, data: bytes, asked: Sequence[str]) -> Reply | None:
         try:
             entry = Entry.unpack(data)
         except (ValueError, TypeError, IndexError):
             return None
         if self._clock.wall() - entry.at >= KEPT_S:
             return None
-        if entry.ident != asked:
+        if entry.ident not in asked:
+            if _are_apart(entry.ident, asked[0]):
+                return None
             raise _reused()
-        kind = entry.finish.encode()
-        head = Head(entry.status, [(b"content-type", kind)], kind, is_stream=bool(entry.events))
+        shown = entry.finish.encode("latin-1")
+        kind = shown.partition(b";")[0].strip().lower()
+        head = Head(entry.status, [(b"content-type", shown)], kind, is_stream=bool(entry.events))
         body = entry.events or entry.whole
         if not head.is_stream:
             head.length = len(body)
-        x.notes["cache"] = "replay"
-        x.answer_headers.append(_REPLAYED)
+        x.source, x.flags = entry.target, entry.flags
+        _tell(x)
         return Ready(head, body)
 
     async def _join(self, x: Exchange, scope: str, key: Key, asked: str) -> Reply | None:
@@ -116,27 +132,53 @@ class IdempotencyPolicy(Policy):
             self._vault.keep(scope, key, entry.pack(), era=era, seconds=KEPT_S)
             return True
 
+        async def beat() -> None:
+            await self._vault.far(scope, (key,), lease_s=LEASE_S)
+
         flight = self.fills.flights.find(key.now)
         if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
             raise _reused()
-        follower = await self.fills.join(Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False))
+        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False)
+        if self._vault.is_shared:
+            work = work._replace(beat=beat)
+        follower = await self.fills.join(work)
         if follower is not None and not follower.leads:
-            x.notes["cache"] = "replay"
-            x.answer_headers.append(_REPLAYED)
+            _tell(x)
         return follower
 
     def _entry(self, flight: Flight, end: End, asked: str) -> Entry | None:
         head = flight.head
         if end.kind != "complete" or head is None or not flight.is_kept:
             return None
-        if not 200 <= head.status < 300:
+        said = {name.lower(): value for name, value in head.headers}
+        if not 200 <= head.status < 300 or b"content-encoding" in said:
+            # Of another coding the next client may know nothing.
             return None
-        body = flight.body
+        body, of = flight.body, flight.x
+        kind = said.get(b"content-type", head.content_type)
         return Entry(
             at=self._clock.wall(), ttl=KEPT_S, stale=0.0, status=head.status, kind="idempotency",
-            ident=asked, finish=head.content_type.decode("latin-1"),
+            target=of.source or (of.target.name if of.target is not None else ""),
+            flags=of.flags, ident=asked, finish=kind.decode("latin-1"),
             whole=b"" if head.is_stream else body, events=body if head.is_stream else b"",
         )  # fmt: skip
+
+
+def _are_apart(one: str, two: str) -> bool:
+    """Whether two digests are of bodies with pseudonyms under different keys.
+
+    Then nobody can say if it is the same request, and to refuse one that is
+    would be worse than to ask again.
+    """
+    whose, other = one.partition(" ")[2], two.partition(" ")[2]
+    return bool(whose and other) and whose != other
+
+
+def _tell(x: Exchange) -> None:
+    """Say that the answer was given before, and what guards said of it then."""
+    x.notes["cache"] = "replay"
+    x.answer_headers.append(_REPLAYED)
+    mark(x, x.flags)
 
 
 def _reused() -> KeyReused:

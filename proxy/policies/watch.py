@@ -18,7 +18,7 @@ from proxy.core.frame import Frame
 from proxy.core.judging import PASS, Jury, Verdict
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
 from proxy.rules.conformity import Conformity, Unusable, schema_asked_for
-from proxy.rules.guards import MISMATCH, UNREADABLE, Guard, note, refusal
+from proxy.rules.guards import MISMATCH, UNREADABLE, Guard, is_flagged, note, refusal
 from proxy.rules.judged import Judged
 from proxy.rules.window import Window
 from proxy.wire.answer_text import Piece, contents_of, event_of, is_last, pieces_of
@@ -74,6 +74,8 @@ def _weigh(x: Exchange, guard: Guard, verdict: Verdict, count: Count) -> None:
     """Count and note a verdict; raise what it asks for."""
     count(guard, verdict)
     note(x, guard, verdict)
+    if is_flagged(guard, verdict) and guard.name not in x.flags:
+        x.flags += (guard.name,)
     error = refusal(guard, verdict)
     if error is not None:
         raise error

@@ -39,6 +39,11 @@ class Redaction:
         self.recognised: dict[str, list[Finding]] = {}
         self.told: Callable[[Finding, Action, str], None] | None = None
 
+    @property
+    def whose(self) -> str:
+        """Names the key under which something was replaced; empty if nothing was."""
+        return self.vault.whose if self.counts else ""
+
     def is_clean(self, raw: bytes) -> bool:
         """Whether a look at a whole JSON body shows that no string of it holds
         anything.

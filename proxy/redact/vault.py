@@ -78,6 +78,11 @@ class Vault:
         self._labels: tuple[str, ...] = ()
         self.originals: dict[str, str] = {}
 
+    @property
+    def whose(self) -> str:
+        """A name of the key, which tells nothing of it."""
+        return self._key.digest("whose", "")[:8].hex()
+
     def pseudonym(self, kind: str, original: str) -> str:
         """A pseudonym from which ``original`` can be restored to the letter.
 

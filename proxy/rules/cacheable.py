@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from proxy.core.cache import Epochs, Terms, Vault
 from proxy.core.exchange import Exchange
-from proxy.rules.cachekey import MAX_EXACT, has_exponent, headers_that_count
+from proxy.rules.cachekey import MAX_EXACT, has_exponent, has_twice, headers_that_count
 from proxy.rules.freshness import Wish
 from proxy.rules.likeness import Likeness
 from proxy.rules.planner import COMPARE
@@ -90,6 +90,8 @@ def why_not(x: Exchange, rule: CacheRule, wish: Wish, body: bytes) -> str:
         return "no_user"
     if x.endpoint.name != "embeddings" and not rule.when.allows(x.body):
         return "when"
+    if x.raw is not None and has_twice(x.raw, x.body, body):
+        return "twice"
     return bypass(x.endpoint.name, x.body, body)
 
 

@@ -6,6 +6,7 @@ has heard of yet makes another key and never a wrong answer.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -64,6 +65,32 @@ def has_exponent(data: bytes) -> bool:
     return b"+" in data and b"e+" in data
 
 
+def has_twice(raw: bytes, body: dict[str, Any], canonical: bytes = b"") -> bool:
+    """Whether a name stands twice in an object of ``raw``, at any depth.
+
+    ``body`` is what our reader made of it, with the last value of each name;
+    another may take the first.  Names and strings have two quotes each, so one
+    that was dropped is missed in the bytes of the body.  Those of ``canonical``,
+    which are there already, are enough where nothing was left out of them.
+    """
+    if b"\\" in raw and b"\\u0022" in raw:
+        # It reads as a quote that is not one in the bytes.
+        return _names_twice(raw)
+    quotes = raw.count(b'"')
+    return quotes != canonical.count(b'"') and quotes != orjson.dumps(body).count(b'"')
+
+
+def _names_twice(raw: bytes) -> bool:
+    found = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
+    return found
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < MAX_EXACT else value
@@ -91,4 +118,8 @@ def material(facts: Sequence[str | int], body: bytes) -> bytes:
 
     The facts are a JSON array, so that no two sets of them run together.
     """
-    return orjson.dumps(facts) + b"\n" + body
+    try:
+        return orjson.dumps(facts) + b"\n" + body
+    except orjson.JSONEncodeError:
+        # A header of a client that is no UTF-8.
+        return ascii(facts).encode() + b"\n" + body

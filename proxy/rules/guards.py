@@ -85,11 +85,22 @@ def note(x: Exchange, guard: Guard, verdict: Verdict) -> None:
     before = x.notes.get("guards")
     if before is None or word not in before.split("; "):
         x.notes["guards"] = f"{before}; {word}" if before else word
-    if guard.action == "flag" and verdict.category:
-        _mark(x, guard.name.encode("ascii", "replace").translate(None, bytes(range(32))))
+    if is_flagged(guard, verdict):
+        mark(x, (guard.name,))
 
 
-def _mark(x: Exchange, name: bytes) -> None:
+def is_flagged(guard: Guard, verdict: Verdict) -> bool:
+    """Whether a verdict is told in a header."""
+    return guard.action == "flag" and bool(verdict.category)
+
+
+def mark(x: Exchange, guards: Iterable[str]) -> None:
+    """Name guards that flagged in the header, each once."""
+    for guard in guards:
+        _name(x, guard.encode("ascii", "replace").translate(None, bytes(range(32))))
+
+
+def _name(x: Exchange, name: bytes) -> None:
     for i, (header, names) in enumerate(x.answer_headers):
         if header == HEADER:
             if name not in names.split(b", "):

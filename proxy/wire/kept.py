@@ -52,7 +52,7 @@ def made_of(
     target = x.target.name if x.target is not None else ""
     entry = Entry(
         at=at, ttl=terms.ttl, stale=terms.stale, target=target, usage=usage,
-        cost=x.cost_nanos or 0, finish=x.finish, **parts,
+        cost=x.cost_nanos or 0, finish=x.finish, flags=x.flags, **parts,
     )  # fmt: skip
     return entry, flaw
 

@@ -16,7 +16,7 @@ from proxy.wire.assemble import assemble, flaw_of
 from proxy.wire.events import split
 from proxy.wire.synthesis import synthesise, usage_event
 
-FORM: Final = 1
+FORM: Final = 2
 """Version of the packed form; another is not read."""
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -32,7 +32,8 @@ class Entry(NamedTuple):
     long it is fresh and how long it then serves on.  ``usage`` is prompt and
     completion tokens, ``cost`` billionths of a dollar: what a hit avoids.
     ``events`` are those of a stream, less the one that tells usage and
-    ``[DONE]``; empty where the answer came whole.
+    ``[DONE]``; empty where the answer came whole.  ``flags`` are the guards
+    that flagged it.
     """
 
     at: float
@@ -48,12 +49,13 @@ class Entry(NamedTuple):
     whole: bytes = b""
     events: bytes = b""
     told: bytes = b""
+    flags: tuple[str, ...] = ()
 
     def pack(self) -> bytes:
         """All of it as bytes."""
         head = orjson.dumps(
             [FORM, self.at, self.ttl, self.stale, self.status, self.kind, self.ident, self.target,
-             self.usage, self.cost, self.finish, len(self.whole), len(self.events),
+             self.usage, self.cost, self.finish, self.flags, len(self.whole), len(self.events),
              len(self.told)]
         )  # fmt: skip
         return b"%s\n%s%s%s" % (head, self.whole, self.events, self.told)
@@ -63,9 +65,9 @@ class Entry(NamedTuple):
         """Read what ``pack`` wrote.  Raises ``ValueError`` for anything else."""
         end = data.find(b"\n")
         head = orjson.loads(data[: max(0, end)])
-        if not isinstance(head, list) or len(head) != 14 or head[0] != FORM:
+        if not isinstance(head, list) or len(head) != 15 or head[0] != FORM:
             raise ValueError("an entry of another form")
-        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, *sizes = head
+        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, *sizes = head
         one, two, three = sizes
         first = end + 1
         if len(data) != first + one + two + three:
@@ -75,7 +77,7 @@ class Entry(NamedTuple):
             usage=(usage[0], usage[1]), cost=cost, finish=finish,
             whole=data[first : first + one],
             events=data[first + one : first + one + two],
-            told=data[first + one + two :],
+            told=data[first + one + two :], flags=tuple(flags),
         )  # fmt: skip
 
 

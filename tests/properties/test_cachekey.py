@@ -13,7 +13,7 @@ from openai.types.responses import response_create_params
 
 from proxy.core.plan import Plan, Target
 from proxy.rules.cacheable import CacheRule, facts_of
-from proxy.rules.cachekey import IGNORED, canonical, material
+from proxy.rules.cachekey import IGNORED, canonical, has_twice, material
 from tests.kit import exchange
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -78,6 +78,64 @@ def test_what_does_not_change_the_answer_does_not_change_the_key(body, name, val
     rest = {k: v for k, v in body.items() if k != name}
 
     assert canonical({**rest, name: value}) == canonical(rest)
+
+
+ESCAPES = [lambda c: c, lambda c: "".join(f"\\u{ord(u):04x}" for u in c)]
+
+
+def written(value, rng, *, twice):
+    """``value`` as some client might write it, and how often a name was written
+    a second time, which is ``twice`` for each where it may be.
+    """
+    if isinstance(value, str):
+        plain = orjson.dumps(value).decode()[1:-1]
+        if "\\" in plain or any(ord(c) > 0xFFFF for c in value):
+            return f'"{plain}"', 0
+        return '"' + "".join(rng.choice(ESCAPES)(c) for c in value) + '"', 0
+    if isinstance(value, list):
+        made = [written(v, rng, twice=twice) for v in value]
+        return "[" + " , ".join(m for m, _ in made) + "]", sum(n for _, n in made)
+    if isinstance(value, dict):
+        made, count = [], 0
+        for name, one in value.items():
+            text, more = written(one, rng, twice=twice)
+            shown, _ = written(name, rng, twice=False)
+            count += more
+            made.append(f"{shown} : {text}")
+            if twice and rng.random() < 0.3:
+                again, _ = written(name, rng, twice=False)
+                made.append(f"{again}:{text}")
+                count += 1
+        return "{" + ",".join(made) + "}", count
+    return orjson.dumps(value).decode(), 0
+
+
+@given(BODIES, st.integers(), st.booleans())
+def test_a_name_that_stands_twice_is_seen_however_it_is_written(body, seed, twice):
+    raw, count = written(body, random.Random(seed), twice=twice)
+
+    read = orjson.loads(raw)
+    part = {k: v for k, v in read.items() if k != "input"}
+
+    for known in (b"", canonical(read), canonical(part)):
+        assert has_twice(raw.encode(), read, known) == (count > 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"a":{"b":1,"b":2}}', True),
+        (b'{"a":[[{"b":1,"\\u0062":1}]]}', True),
+        (b'{"a":{"b":"x","b":"\\u0022\\u0022\\u0022\\u0022"}}', True),
+        (b'{"a":1,"a":1}', True),
+        (b'{"a":"\\u0022","b":"\\\\u0022"}', False),
+        (b'{"a":"\\"b\\":1,\\"b\\":2"}', False),
+        (b'{"a":{"b":1},"c":{"b":1}}', False),
+        (b'{"a":"\\u0022","n":' + b"1" * 300 + b"}", False),
+    ],
+)
+def test_what_stands_twice(raw, expected):
+    assert has_twice(raw, orjson.loads(raw)) == expected
 
 
 SCHEMAS = {

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from proxy.core import fills
+from proxy.policies import idempotency
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import Shared
@@ -33,8 +35,10 @@ TWO = """
 
 
 @contextlib.asynccontextmanager
-async def cached(tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, **parts):
-    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}"
+async def cached(
+    tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, extra="", **parts
+):
+    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}\n{extra}"
     folder = tmp_path / str(time.monotonic_ns())
     folder.mkdir()
     async with program(folder, port, routes=ROUTE, more=more, tenants=TWO, **parts) as running:
@@ -191,8 +195,9 @@ def count_of(command, info):
     return int(line.partition("calls=")[2].partition(",")[0])
 
 
-async def test_an_erased_salt_never_comes_back(server):
-    """Not even from a replica that has not heard of it yet."""
+@contextlib.asynccontextmanager
+async def shared_by_two(server):
+    """What two replicas have in common."""
     async with contextlib.AsyncExitStack() as stack:
         replicas = []
         for _ in range(2):
@@ -204,8 +209,13 @@ async def test_an_erased_salt_never_comes_back(server):
             stack.push_async_callback(shared.close)
             await until(lambda shared=shared: shared.is_up)
             replicas.append(shared)
-        one, two = replicas
-        for shared in replicas:
+        yield replicas
+
+
+async def test_an_erased_salt_never_comes_back(server):
+    """Not even from a replica that has not heard of it yet."""
+    async with shared_by_two(server) as (one, two):
+        for shared in (one, two):
             await shared.get("t.a", (b"n",), 0.0)
         old = one.salt("t.a")
         assert two.salt("t.a") == old
@@ -276,6 +286,136 @@ async def test_a_first_answer_is_every_replicas(tmp_path, server):
         assert len(up.requests) == 1
         assert answers[0].body == answers[1].body
         assert answers[1].headers["idempotent-replayed"] == "true"
+
+
+async def test_a_replica_is_waited_for_as_long_as_it_lives(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(idempotency, "LEASE_S", 0.4)
+    monkeypatch.setattr(fills, "BEAT_S", 0.1)
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as one,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        first = asyncio.create_task(ask(one.port, data))
+        await until(lambda: up.requests)
+        second = asyncio.create_task(ask(two.port, data))
+        await asyncio.sleep(1)
+        gate.set()
+        answers = await asyncio.gather(first, second)
+
+        assert [a.headers.get("idempotent-replayed") for a in answers] == [None, "true"]
+        assert len(up.requests) == 1
+        await until(lambda: not server.ask("KEYS", "ss:{c.*}:l:*"))
+
+
+async def test_a_replica_that_died_is_not_waited_for_long(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(idempotency, "LEASE_S", 0.4)
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    gone = asyncio.Event()
+
+    async def script(peer):
+        await gone.wait()
+
+    async with (
+        Scripted([script, says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, first="5s") as two,
+    ):
+        async with cached(tmp_path, up.port, server.url, first="5s") as one:
+            first = asyncio.create_task(ask(one.port, data))
+            await until(lambda: server.ask("KEYS", "ss:{c.*}:l:*"))
+            name = server.ask("KEYS", "ss:{c.*}:l:*")[0]
+            first.cancel()
+        # As if the process had died before it could give the lease back.
+        server.ask("SET", name, b"somebody", "PX", 400)
+        begun = time.monotonic()
+        answer = await ask(two.port, data)
+        gone.set()
+
+        assert answer.status == 200
+        assert "idempotent-replayed" not in answer.headers
+        assert 0.2 < time.monotonic() - begun < 2
+
+
+async def test_a_lease_of_ones_own_is_not_waited_for(server):
+    async with shared_by_two(server) as (one, two):
+        taken = [await shared.get("t.a", (b"n",), 5.0) for shared in (one, two, one)]
+
+        assert [bool(reply[0]) for reply in taken] == [True, False, True]
+
+
+async def test_a_first_answer_outlives_a_new_key(tmp_path, server):
+    rotated = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
+    data = request(body=CHAT, headers=["Idempotency-Key: k"])
+    async with Scripted([says(json_answer())]) as up:
+        async with cached(tmp_path, up.port, server.url) as running:
+            await ask(running.port, data)
+            await stored(server)
+        async with cached(tmp_path, up.port, server.url, settings=rotated) as running:
+            answer = await ask(running.port, data)
+
+        assert answer.headers["idempotent-replayed"] == "true"
+        assert len(up.requests) == 1
+
+
+def redacting(key):
+    given = f", key: {key}" if key else ""
+    rules = f"redaction: {{r: {{detect: [email, phone], actions: {{phone: mask}}{given}}}}}"
+    return {"extra": rules, "tenant": ", redaction: r"}
+
+
+async def repeated(tmp_path, server, keys, text, up):
+    """The answers of replicas, one for each redaction key, to one Idempotency-Key."""
+    answers = []
+    body = {**CHAT, "messages": [{"role": "user", "content": text}]}
+    for key in keys:
+        async with cached(tmp_path, up.port, server.url, **redacting(key)) as one:
+            data = request(body=body, headers=["Idempotency-Key: k"])
+            answers.append(await ask(one.port, data))
+            await stored(server)
+            answers.append(await ask(one.port, data))
+            assert answers[-1].headers["idempotent-replayed"] == "true"
+    return answers[::2]
+
+
+MAIL = "Write to jane@example.com"
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "calls"),
+    [
+        # Each process has pseudonyms of its own: nobody can say if it is the same.
+        (("", ""), MAIL, 2),
+        ((MASTER, OTHER), MAIL, 2),
+        ((MASTER, MASTER), MAIL, 1),
+        (("", ""), "Hello", 1),
+    ],
+)
+async def test_under_redaction_a_repeated_request_is_never_refused(
+    tmp_path, server, keys, text, calls
+):
+    async with Scripted([says(json_answer())]) as up:
+        answers = await repeated(tmp_path, server, keys, text, up)
+
+        assert [a.status for a in answers] == [200, 200]
+        assert len(up.requests) == calls
+
+
+async def test_under_redaction_another_request_is_refused_where_that_can_be_known(tmp_path, server):
+    other = {**CHAT, "messages": [{"role": "user", "content": MAIL + ", please"}]}
+    async with Scripted([says(json_answer())]) as up:
+        for key in (MASTER, ""):
+            server.ask("FLUSHALL")
+            await repeated(tmp_path, server, [key], MAIL, up)
+            async with cached(tmp_path, up.port, server.url, **redacting(MASTER)) as two:
+                answer = await ask(two.port, request(body=other, headers=["Idempotency-Key: k"]))
+                assert answer.status == (422 if key else 200)
 
 
 async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):

@@ -1,12 +1,15 @@
 """The exact cache in the running program: who is given what, and what is never given."""
 
 import asyncio
+import base64
 import contextlib
 import random
 
 import orjson
 import pytest
 
+import proxy.commands.cache as command
+import proxy.edge.cache_api as api
 from proxy.__main__ import main
 from tests.program import CHAT, KEY, ask, assert_refused, program, request
 from tests.scripted import (
@@ -116,6 +119,9 @@ async def test_usage_is_told_to_who_asks_whatever_the_first_asked_for(tmp_path):
         {**COLD, "messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}]},
         b'{"model":"m","messages":[],"temperature":0,"n":18446744073709551617}',
+        b'{"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"temperature":0}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\u0022","cont\\u0065nt":""}],"temperature":0}',
+        b'{"model":"m","messages":[],"temperature":1,"temperature":0}',
     ],
 )  # fmt: skip
 async def test_what_may_come_out_otherwise_is_left_alone(tmp_path, body):
@@ -124,6 +130,29 @@ async def test_what_may_come_out_otherwise_is_left_alone(tmp_path, body):
             assert state(await ask(running.port, request(body=body))) == "bypass"
 
         assert len(up.requests) == 2
+
+
+async def test_who_asks_for_two_things_at_once_is_not_given_one_of_them(tmp_path):
+    """An upstream may read the first of two fields of one name, where we read the last."""
+    twice = b'{"role":"user","content":"Bye","content":"Hello"}'
+    once = orjson.dumps(COLD)
+    body = once.replace(orjson.dumps(CHAT["messages"][0]), twice)
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        answers = [await ask(running.port, request(body=b)) for b in (once, body, body, once)]
+
+        assert [state(a) for a in answers] == ["miss", "bypass", "bypass", "hit"]
+        assert "detail=twice" in answers[1].headers["cache-status"]
+        assert [r.body for r in up.requests] == [once, body, body]
+
+
+async def test_a_header_that_is_no_utf8_is_part_of_the_key_like_any(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        states = []
+        for version in ("\xff", "\xff", "\xfe", "\\udcff"):
+            headers = [f"x-sidestream-context-version: {version}"]
+            states.append(state(await ask(running.port, request(body=COLD, headers=headers))))
+
+        assert states == ["miss", "hit", "miss", "miss"]
 
 
 LENGTH = [ROLE, WORDS[0], chunk({}, "length"), DONE]
@@ -539,7 +568,7 @@ async def test_the_command_does_it_too(tmp_path, capsys):
         assert await command("erase", "--tenant", "acme") == 0
         assert orjson.loads(capsys.readouterr().out) == {"erased": {"tenant": "acme"}}
         assert await command("purge", "--route", "nope") == 1
-        assert "there is no such route" in capsys.readouterr().err
+        assert "no route is named 'nope'" in capsys.readouterr().err
         assert (
             await asyncio.to_thread(
                 main,
@@ -560,12 +589,136 @@ async def test_the_command_does_it_too(tmp_path, capsys):
         assert state(await ask(running.port, request(body=COLD))) == "miss"
 
 
+GONE = "no tenant is named 'acmee'; did you mean 'acme'? If it was one before: "
+
+
+@pytest.mark.parametrize("what", ["erase?tenant=acmee", "purge?tenant=acmee&key=ab"])
+async def test_a_tenant_that_is_not_configured_is_taken_for_misspelt(tmp_path, what):
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+
+        async def api(path):
+            data = request(f"/api/cache/{path}", b"", key="admin-token")
+            return await ask(running.worker.admin_port, data)
+
+        refused = await api(what)
+        assert_told(refused, 404, GONE + "&force=true")
+        assert (await api(f"{what}&force=yes")).status == 404
+        assert (await api(f"{what}&force=true")).status == 200
+        far = await api(what.replace("acmee", "zzz"))
+        assert_told(far, 404, "no tenant is named 'zzz'. If it was one before: &force=true")
+
+
+def assert_told(answer, status, message):
+    assert (answer.status, answer.error["message"]) == (status, message)
+
+
+async def test_a_key_without_a_tenant_is_for_global_caches(tmp_path):
+    data = request("/api/cache/purge?key=ab", b"", key="admin-token")
+    async with Scripted([]) as up:
+        async with cached(tmp_path, up.port) as running:
+            answer = await ask(running.worker.admin_port, data)
+            wanted = "no cache is global, so say whose: ?tenant=NAME"
+            assert_told(answer, 400, wanted)
+        redacted = "cache: {answers: {scope: global}}\nredaction: {r: {detect: [email]}}"
+        parts = {"routes": route(redaction="r"), "more": redacted}
+        async with program(tmp_path, up.port, **parts) as running:
+            assert (await ask(running.worker.admin_port, data)).status == 200
+
+
+async def test_a_tenant_that_was_removed_can_still_be_erased(tmp_path):
+    data = request("/api/cache/erase?tenant=other", b"", key="admin-token")
+    async with Scripted([]) as up, cached(tmp_path, up.port, tenants=TWO) as running:
+        assert (await ask(running.worker.admin_port, data)).status == 200
+        path = tmp_path / "sidestream.yaml"
+        path.write_text(path.read_text().replace(TWO, ""))
+        assert await running.worker.reloader.reload() == []
+
+        assert (await ask(running.worker.admin_port, data)).status == 404
+        forced = data.replace(b"tenant=other", b"tenant=other&force=true")
+        assert (await ask(running.worker.admin_port, forced)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["erase", "--tenant", "acmee"], GONE + "--force"),
+        (["erase", "--tenant", "acmee", "--force"], ""),
+        (["purge", "--tenant", "acmee", "--key", "ab"], GONE + "--force"),
+        (["purge", "--tenant", "acmee", "--key", "ab", "--force"], ""),
+        (["purge"], "say what: --route NAME, or --key HEX --tenant NAME"),
+        (["purge", "--key", "ab"], "no cache is global, so say whose: --tenant NAME"),
+        (["purge", "--route", "cc"], "no route is named 'cc'; did you mean 'c'?"),
+    ],
+)
+async def test_the_command_speaks_of_options(tmp_path, capsys, words, said):
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+        config = str(tmp_path / "sidestream.yaml")
+        url = f"http://127.0.0.1:{running.worker.admin_port}"
+        line = ["cache", *words, "--config", config, "--admin", url]
+
+        assert await asyncio.to_thread(main, line) == (1 if said else 0)
+        assert capsys.readouterr().err == (f"sidestream: {said}\n" if said else "")
+
+
+def test_the_command_says_who_it_is():
+    assert command.COMMAND == api.COMMAND
+
+
 async def test_a_reload_forgets_nothing(tmp_path):
     async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
         await ask(running.port, request(body=COLD))
         assert await running.worker.reloader.reload() == []
 
         assert state(await ask(running.port, request(body=COLD))) == "hit"
+
+
+async def test_a_new_key_leaves_no_vault_of_the_old_one(tmp_path):
+    one, two = (base64.b64encode(c * 32).decode() for c in (b"1", b"2"))
+    settings = f"encrypt: {one}"
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, settings=settings) as running,
+    ):
+        path = tmp_path / "sidestream.yaml"
+        path.write_text(path.read_text().replace(settings, f"encrypt: {two}"))
+        assert await running.worker.reloader.reload() == []
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        lines = metrics.body.decode().splitlines()
+
+        # A sample that stands twice is refused by who scrapes.
+        sizes = [line for line in lines if line.startswith("sidestream_cache_bytes{")]
+        assert [line.partition(" ")[0] for line in sizes] == [
+            'sidestream_cache_bytes{cache="answers"}',
+            'sidestream_cache_bytes{cache="idempotency"}',
+        ]
+
+
+async def test_who_goes_alone_is_counted_too(tmp_path):
+    """A client of the other form, where the answer is too large to be kept whole."""
+    events = [ROLE, *(chunk({"content": "x" * 1000}) for _ in range(100)), STOP, DONE]
+    gate = asyncio.Event()
+    async with (
+        Scripted([slowly(events, gate), says(json_answer())]) as up,
+        cached(tmp_path, up.port, settings="max_entry: 64KiB", first="5s", idle="5s") as running,
+    ):
+        first = asyncio.create_task(ask(running.port, request(body=COLD_STREAM)))
+        while not up.requests:
+            await asyncio.sleep(0.005)
+        second = asyncio.create_task(ask(running.port, request(body=COLD)))
+        while running.worker.room.in_flight < 2:
+            await asyncio.sleep(0.005)
+        gate.set()
+        answers = await asyncio.gather(first, second)
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert [state(a) for a in answers] == ["miss", "miss"]
+        assert len(up.requests) == 2
+        counted = 'sidestream_cache_requests_total{cache="answers",result="miss"} 2.0'
+        assert counted in metrics.body.decode()
 
 
 @pytest.mark.parametrize("seed", range(6))

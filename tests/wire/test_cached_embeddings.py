@@ -115,3 +115,88 @@ async def test_the_client_gets_the_same_vectors(tmp_path):
             d.embedding for d in made[1].data
         ]
         assert len(up.requests) == 1
+
+
+def named(answer):
+    return answer.headers["cache-status"].partition('key="')[2].rstrip('"')
+
+
+async def test_the_answer_to_one_input_can_be_purged_by_its_key(tmp_path):
+    single = request(PATH, {"model": "e", "input": "bbb"})
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+
+        async def purge(key):
+            path = f"/api/cache/purge?tenant=acme&key={key}"
+            return await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
+
+        asked = await ask(running.port, single)
+        hit = await ask(running.port, single)
+        assert named(asked) == named(hit) != ""
+        assert (await purge(named(hit))).status == 200
+        again = await ask(running.port, single)
+
+        assert again.headers["x-sidestream-cache"] == "miss"
+        assert len(up.requests) == 2
+
+
+async def test_a_batch_tells_no_key(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        for inputs in (("a", "b"), ("a", "b"), ("a", "c")):
+            answer = await ask(running.port, request(PATH, body(*inputs)))
+            assert "key=" not in answer.headers["cache-status"]
+
+
+async def test_every_answer_says_whose_it_is_and_why_it_was_asked_for(tmp_path):
+    single = request(PATH, body("a"), headers=["Cache-Control: no-cache"])
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        asked = await ask(running.port, single)
+        hit = await ask(running.port, request(PATH, body("a")))
+
+        assert asked.headers["cache-status"].startswith("sidestream; fwd=request")
+        assert {a.headers["x-sidestream-target"] for a in (asked, hit)} == {"main"}
+
+
+async def test_what_a_partial_answer_used_is_counted(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        answer = await ask(running.port, request(PATH, body("bbb", "c", "dddd")))
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        lines = metrics.body.decode().splitlines()
+        spent = [line for line in lines if line.startswith("sidestream_tokens_total")]
+
+        assert answer.headers["x-sidestream-target"] == "main"
+        assert answer.headers["x-sidestream-attempts"] == "1"
+        assert sum(float(line.rpartition(" ")[2]) for line in spent) == 5.0 + 5.0
+        assert 'sidestream_cache_requests_total{cache="kept",result="partial"} 1.0' in lines
+        assert 'sidestream_cache_tokens_avoided_total{cache="kept"} 3.0' in lines
+        assert len(up.requests) == 2
+
+
+async def test_a_batch_that_repeats_itself_is_no_partial_hit(tmp_path):
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        answer = await ask(running.port, request(PATH, body("aa", "aa")))
+
+        assert answer.headers["x-sidestream-cache"] == "miss"
+        assert [d["embedding"] for d in answer.json["data"]] == [vector("aa")] * 2
+        assert [r.json["input"] for r in up.requests] == [["aa"]]
+
+
+async def test_a_batch_whose_rest_failed_is_no_partial_hit(tmp_path):
+    failing = says(json_answer({"error": {"message": "no"}}, status=500))
+    async with Scripted([embed, failing]) as up, cached(tmp_path, up.port) as running:
+        await ask(running.port, request(PATH, body("aa")))
+        answer = await ask(running.port, request(PATH, body("aa", "b")))
+
+        assert (answer.status, answer.headers["x-sidestream-cache"]) == (500, "miss")
+
+
+async def test_a_body_that_reads_in_two_ways_is_left_alone(tmp_path):
+    raw = b'{"model":"e","input":["a"],"dimensions":2,"dimensions":3}'
+    async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
+        for _ in range(2):
+            answer = await ask(running.port, request(PATH, raw))
+            assert answer.headers["x-sidestream-cache"] == "bypass"
+
+        assert len(up.requests) == 2

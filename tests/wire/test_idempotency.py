@@ -88,3 +88,31 @@ async def test_a_key_has_a_sensible_length(tmp_path):
     async with Scripted([says(json_answer())]) as up, program(tmp_path, up.port) as running:
         for name in ("", "k" * 256):
             assert_refused(await ask(running.port, again(name)), 400)
+
+
+async def test_a_key_may_be_of_any_bytes(tmp_path):
+    async with Scripted([says(json_answer())]) as up, program(tmp_path, up.port) as running:
+        answers = [await ask(running.port, again(k)) for k in ("k\xff", "k\xff", "k\xfe")]
+
+        assert [a.status for a in answers] == [200] * 3
+        assert [a.headers.get("idempotent-replayed") for a in answers] == [None, "true", None]
+        assert len(up.requests) == 2
+
+
+async def test_the_type_of_an_answer_is_repeated_as_it_was(tmp_path):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: Text/Plain; charset=latin-1\r\ncontent-length: 1\r\n\r\n\xe9"
+    async with Scripted([says(head)]) as up, program(tmp_path, up.port) as running:
+        answers = [await ask(running.port, again()) for _ in range(2)]
+
+        assert {a.headers["content-type"] for a in answers} == {"Text/Plain; charset=latin-1"}
+        assert {a.body for a in answers} == {b"\xe9"}
+        assert len(up.requests) == 1
+
+
+async def test_an_answer_in_a_coding_of_its_own_is_not_repeated(tmp_path):
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: br\r\ncontent-length: 3\r\n\r\nabc"
+    async with Scripted([says(head)]) as up, program(tmp_path, up.port) as running:
+        answers = [await ask(running.port, again()) for _ in range(2)]
+
+        assert {a.headers["content-encoding"] for a in answers} == {"br"}
+        assert len(up.requests) == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from proxy.__main__ import main
 from tests.program import (
     CHAT,
     DIGEST,
@@ -322,7 +323,7 @@ async def test_the_command_with_a_mock_serves_a_newcomer_and_leaves_on_sigterm()
     assert b"Traceback" not in command.rest[1]
 
 
-async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path):
+async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path, capsys):
     data, admin = free_ports(2)
     path = tmp_path / "c.yaml"
     async with Scripted([says(json_answer())]) as upstream:
@@ -343,6 +344,10 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
             metrics = (await ask(admin, get("/metrics"))).body.decode()
             status = await ask(admin, get("/status", headers=("Authorization: Bearer t",)))
             closed = await ask(admin, get("/status"))
+            erase = ["cache", "erase", "--config", str(path), "--tenant"]
+            codes = [
+                await asyncio.to_thread(main, [*erase, name]) for name in ("anonymuos", "anonymous")
+            ]
             workers = children(command.process.pid)
             os.kill(workers[0], signal.SIGKILL)
             await command.until("starting it again")
@@ -354,6 +359,9 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
     assert sum(float(line.rsplit(" ", 1)[1]) for line in totals) == 40
     assert ready.status == 200
     assert closed.status == 401
+    assert codes == [1, 0]
+    said = "no tenant is named 'anonymuos'; did you mean 'anonymous'? If it was one before: --force"
+    assert said in capsys.readouterr().err
     assert len(status.json["workers"]) == 2
     assert command.process.returncode == 0
 

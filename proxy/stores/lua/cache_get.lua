@@ -1,7 +1,8 @@
--- Gets answers of one scope, and its salt; takes the lease of one that is missing.
+-- Gets answers of one scope, and its salt; takes the lease of one that is missing, or goes on
+-- with it if it is the holder's already.
 -- KEYS[1] salt of the scope; ARGV: a salt if it has none, lease holder ('' takes none),
 --         time to live of the lease (ms), names ...
--- Answers {salt, 1 lease taken | 0 not, answer or nil for each name ...}
+-- Answers {salt, 1 lease is the holder's | 0 not, answer or nil for each name ...}
 local base = string.sub(KEYS[1], 1, -2)
 local salt = redis.call('GET', KEYS[1])
 if not salt then
@@ -15,6 +16,12 @@ for i = 4, #ARGV do
   out[i - 1] = found
 end
 if missing and ARGV[2] ~= '' then
-  if redis.call('SET', base .. 'l:' .. ARGV[4], ARGV[2], 'NX', 'PX', ARGV[3]) then out[2] = 1 end
+  local lease = base .. 'l:' .. ARGV[4]
+  if redis.call('SET', lease, ARGV[2], 'NX', 'PX', ARGV[3]) then
+    out[2] = 1
+  elseif redis.call('GET', lease) == ARGV[2] then
+    redis.call('PEXPIRE', lease, ARGV[3])
+    out[2] = 1
+  end
 end
 return out

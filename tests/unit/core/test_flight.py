@@ -4,7 +4,17 @@ import asyncio
 
 import pytest
 
-from proxy.core.errors import Overloaded, UpstreamReset
+from proxy.core.errors import (
+    BudgetSpent,
+    ContentBlocked,
+    GuardUnavailable,
+    LimitsDown,
+    Overloaded,
+    PromptTooLong,
+    RateLimited,
+    Unauthenticated,
+    UpstreamReset,
+)
 from proxy.core.exchange import End, Head
 from proxy.core.fills import Fills, Work
 from proxy.core.flight import BACKLOG, Flight, Flights
@@ -238,6 +248,110 @@ async def test_a_refusal_reaches_only_the_one_who_was_refused():
     assert [type(r) for r in results].count(Overloaded) == 1
     assert isinstance(results[0], Overloaded)
     assert len(made.tasks.begun) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ContentBlocked("no"), GuardUnavailable("?"), UpstreamReset("gone")]
+)
+@pytest.mark.parametrize("is_started", [False, True])
+async def test_a_verdict_on_the_answer_reaches_all_who_wait(error, is_started):
+    async def rest(x, leg):
+        if is_started:
+            leg.start(x, Head(200, [], is_stream=True))
+        await asyncio.sleep(0)
+        leg.refuse(x, error)
+        return End("refused")
+
+    async def one():
+        follower = await made.join(work())
+        await follower.pump(Client().write, Client().drain)
+
+    made = fills(rest)
+    results = await asyncio.gather(*(one() for _ in range(40)), return_exceptions=True)
+    await asyncio.gather(*made.tasks.begun)
+
+    assert results == [error] * 40
+    assert len(made.tasks.begun) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RateLimited("slow"), BudgetSpent("spent"), Unauthenticated("who"), Overloaded("full"),
+     PromptTooLong("long"), LimitsDown("down")],
+)  # fmt: skip
+async def test_what_one_may_not_is_no_answer_to_another(error):
+    async def rest(x, leg):
+        await asyncio.sleep(0)
+        if x.tenant == "poor":
+            leg.refuse(x, error)
+            return End("refused")
+        return await answered(x, leg)
+
+    def of(tenant):
+        x = exchange()
+        x.tenant = tenant
+        return work(x)
+
+    made = fills(rest)
+    asked = [made.join(of(tenant)) for tenant in ("poor", "rich", "rich")]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    await asyncio.gather(*made.tasks.begun)
+
+    assert results[0] is error
+    assert [r.head.status for r in results[1:]] == [200, 200]
+    assert len(made.tasks.begun) == 2
+
+
+async def test_a_verdict_on_what_a_budget_made_of_an_answer_is_nobody_elses():
+    async def rest(x, leg):
+        await asyncio.sleep(0)
+        x.is_altered = True
+        leg.refuse(x, ContentBlocked("no"))
+        return End("refused")
+
+    made = fills(rest)
+    results = await asyncio.gather(*(made.join(work()) for _ in range(3)), return_exceptions=True)
+    await asyncio.gather(*made.tasks.begun)
+
+    assert isinstance(results[0], ContentBlocked)
+    assert results[1:] == [None, None]
+
+
+async def test_a_flight_says_that_it_goes_on_for_as_long_as_it_does():
+    beats, gate = [], asyncio.Event()
+
+    async def beat():
+        beats.append(None)
+        if len(beats) == 3:
+            gate.set()
+
+    async def rest(x, leg):
+        await gate.wait()
+        return await answered(x, leg)
+
+    made = fills(rest)
+    await made.join(work()._replace(beat=beat))
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+    count = len(beats)
+    await turns()
+
+    assert 3 <= count == len(beats)
+
+
+async def test_flags_and_source_of_an_answer_are_everybodys_who_waits():
+    async def rest(x, leg):
+        await asyncio.sleep(0)
+        x.source, x.flags = "main", ("banned",)
+        return await answered(x, leg)
+
+    made = fills(rest)
+    of = [exchange() for _ in range(3)]
+    for x in of:
+        x.flags = ("of another try",)
+    await asyncio.gather(*(made.join(work(x)) for x in of))
+    await asyncio.gather(*made.tasks.begun)
+
+    assert {(x.source, x.flags) for x in of} == {("main", ("banned",))}
 
 
 async def test_when_the_last_leaves_it_is_ended_and_its_own_end_is_told_already():

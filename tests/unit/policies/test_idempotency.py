@@ -1,0 +1,45 @@
+"""What a client that leaves too early must not leave behind."""
+
+import asyncio
+
+from proxy.core.cache import Key
+from proxy.core.fills import Fills
+from proxy.core.flight import Flights
+from proxy.policies.idempotency import IdempotencyPolicy
+from tests.kit import FakeClock, exchange
+
+
+class Slow:
+    """A vault whose store does not answer."""
+
+    def __init__(self):
+        self.released = []
+        self.asked = asyncio.Event()
+
+    def key(self, scope, material):
+        return Key(material)
+
+    def near(self, scope, key):
+        return None
+
+    async def far(self, scope, keys, *, lease_s):
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    def release(self, scope, key):
+        self.released.append((scope, key))
+
+
+async def test_who_leaves_while_the_store_is_asked_gives_the_lease_back():
+    vault = Slow()
+    policy = IdempotencyPolicy(
+        vault, Fills(Flights(), None, FakeClock()), FakeClock(), {"": "mark"}
+    )
+    x = exchange(headers={"idempotency-key": "k"})
+    x.body, x.tenant = {"model": "m"}, "acme"
+    asked = asyncio.create_task(policy.on_request(x))
+    await vault.asked.wait()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+    assert [scope for scope, _ in vault.released] == ["t.acme"]
