@@ -1,15 +1,217 @@
-"""Whether two questions that look alike ask the same."""
+"""Whether two questions that look alike ask the same.
+
+Vectors of "can dogs eat grapes" and "can cats eat grapes" are nearer to each
+other than those of most rephrasings.  Here a question is taken apart into what
+it is about and what it asks; whatever stands on one side only, and is not
+known to say nothing, speaks against serving the other's answer.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Final
 
-_NUMBER: Final = re.compile(r"\d+")
+from proxy.rules.lexicon import Lexicon
+from proxy.rules.reading import Reading, read
+
+MAX_LEFT: Final = 6
+"""Words on one side only that are still compared with those of the other."""
+
+_LEAST_TYPO: Final = 5
+_LEAST_LETTER_GONE: Final = 8
+_WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
+"""Roles that may be said otherwise: France's capital, the capital of France."""
+
+_ALWAYS_OTHERS: Final = frozenset({"by", "than"})
+"""What stands behind these has the opposite role without them."""
 
 
-def why_different(one: str, other: str) -> str:
-    """In a word what sets two questions apart, such as ``numbers``; empty if nothing does."""
-    if _NUMBER.findall(one) != _NUMBER.findall(other):
-        return "numbers"
-    return ""
+class LexicalGuard:
+    """Says in a word what sets two questions apart."""
+
+    def __init__(self, lexicon: bytes) -> None:
+        self._lexicon = Lexicon(lexicon)
+
+    def why_different(self, one: str, other: str) -> str:
+        """Such as ``numbers``; empty if nothing does."""
+        return self.compare(self.read(one), self.read(other))
+
+    def read(self, text: str) -> Reading:
+        """What ``compare`` needs of a question; worth keeping if it is compared often."""
+        return read(text, self._lexicon)
+
+    def compare(self, a: Reading, b: Reading) -> str:
+        """What ``why_different`` says."""
+        if a.text == b.text or _folded(a.text) == _folded(b.text):
+            return ""
+        if not (a.is_english and b.is_english):
+            return "" if a.words and a.words == b.words else "language"
+        if a.numbers != b.numbers:
+            return "numbers"
+        for label, check in _CHECKS:
+            if check(a, b):
+                return label
+        return self._content(a, b) or self._order(a, b)
+
+    def _content(self, a: Reading, b: Reading) -> str:
+        left = [c for c in a.roles if c not in b.roles]
+        right = [c for c in b.roles if c not in a.roles]
+        if not left and not right:
+            return ""
+        known = self._lexicon.known
+        if left and right and len(left) <= MAX_LEFT and len(right) <= MAX_LEFT:
+            for word in tuple(left):
+                twin = next((w for w in right if _same_word(word, w, known)), None)
+                if twin is not None:
+                    left.remove(word)
+                    right.remove(twin)
+        if not (left and right) and all(w in self._lexicon.light for w in left or right):
+            return ""
+        return self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
+
+    def _label(self, a: Reading, b: Reading, left: list[str], right: list[str]) -> str:
+        opposites, labels = self._lexicon.opposites, self._lexicon.label
+        if any(frozenset((u, v)) in opposites for u in left for v in right):
+            return "antonym"
+        for word in left + right:
+            if word in labels:
+                return labels[word]
+        for words, text in ((left, a.text), (right, b.text)):
+            if any(_is_name(word, text) for word in words):
+                return "names"
+        return "words" if left and right else "qualifier"
+
+    def _order(self, a: Reading, b: Reading) -> str:
+        """Whether who does what to whom is the same, as far as order and prepositions say it."""
+        if a.order == b.order and a.roles == b.roles:
+            return ""
+        changes, moved = set(), set()
+        for word, role in a.roles.items():
+            other = b.roles.get(word, role)
+            if role == other:
+                if role:
+                    moved.add(word)
+                continue
+            changes.add((role, other))
+            if role in _WEAK and other in _WEAK:
+                moved.add(word)
+            elif (role and other) or _ALWAYS_OTHERS & {role, other}:
+                return "order"
+        if any((other, role) in changes for role, other in changes):
+            return "order"
+        if "different" in a.roles:
+            return ""
+        if _phrases(a, b) != _phrases(b, a):
+            return "order"
+        light = self._lexicon.light
+        mine = [w for w in a.order if w in b.roles and w not in moved and w not in light]
+        its = [w for w in b.order if w in a.roles and w not in moved and w not in light]
+        if mine == its:
+            return ""
+        for verb in self._lexicon.verbs.intersection(mine):
+            if [w for w in mine if w != verb] == [w for w in its if w != verb]:
+                return ""
+        return "order"
+
+
+def _phrases(a: Reading, b: Reading) -> dict[str, list[str]]:
+    """The concepts behind each preposition that both have there, in their order."""
+    found: dict[str, list[str]] = {}
+    for word in a.order:
+        role = a.roles[word]
+        if role and b.roles.get(word) == role:
+            found.setdefault(role, []).append(word)
+    return found
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(" ?.")
+
+
+def _negation(a: Reading, b: Reading) -> bool:
+    if len(a.scope) != len(b.scope):
+        return True
+    if a.scope == b.scope or "" in a.scope or "" in b.scope:
+        return False
+    return sorted(a.scope) != sorted(b.scope)
+
+
+def _asks(a: Reading, b: Reading) -> bool:
+    mine, its = a.asks - {"what"}, b.asks - {"what"}
+    if mine == its:
+        return False
+    lacking, more = (a, mine ^ its) if mine < its else (b, mine ^ its)
+    if not (mine < its or its < mine) or len(more) > 1 or lacking.asks:
+        # what differs and how it differs is the same question, as are price and how much
+        about = a.roles.keys() & b.roles.keys()
+        return not (
+            (more == {"how"} and "different" in about) or (more == {"howmuch"} and "cost" in about)
+        )
+    if more == {"how"}:
+        return lacking.is_task
+    if more == {"why"}:
+        return not lacking.scope
+    return not (more == {"yesno"} and lacking.text.rstrip().endswith("?"))
+
+
+def _modality(a: Reading, b: Reading) -> bool:
+    if a.modals == b.modals:
+        return False
+    ignored = {"would"}
+    if a.scope and b.scope:
+        ignored.add("can")
+    if "how" in a.asks | b.asks:
+        ignored |= {"can", "should"}
+    if "where" in a.asks:
+        ignored.add("can")
+    return a.modals - ignored != b.modals - ignored
+
+
+def _time(a: Reading, b: Reading) -> bool:
+    if ("future" in a.tenses) != ("future" in b.tenses):
+        return True
+    return bool(a.tenses and b.tenses) and not a.tenses & b.tenses
+
+
+def _person(a: Reading, b: Reading) -> bool:
+    third = {"he", "she"}
+    if a.persons & third != b.persons & third:
+        return True
+    mine, its = a.persons & {"I", "you"}, b.persons & {"I", "you"}
+    if not mine or not its or mine & its:
+        return False
+    return not all(r.modals or any(ask.startswith("how") for ask in r.asks) for r in (a, b))
+
+
+_CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
+    ("names", lambda a, b: a.marks != b.marks and sorted(a.marks) != sorted(b.marks)),
+    ("code", lambda a, b: a.symbols != b.symbols),
+    ("negation", _negation),
+    ("asks", _asks),
+    ("modality", _modality),
+    ("time", _time),
+    ("person", _person),
+    ("relation", lambda a, b: a.relations != b.relations),
+)
+
+
+def _is_name(word: str, text: str) -> bool:
+    return not word.isalpha() or text.find(word.capitalize(), 1) > 0 or word.upper() in text
+
+
+def _same_word(one: str, other: str, known: frozenset[str]) -> bool:
+    """Whether two words are forms of one, or one is the other misspelt."""
+    if one.endswith("~") or other.endswith("~"):
+        bare, full = one.rstrip("~"), other.rstrip("~")
+        return full in (bare, bare + "e") or bare == full + "e"
+    if len(one) > len(other):
+        one, other = other, one
+    if (one in known) == (other in known) or len(one) < _LEAST_TYPO - 1 or one[0] != other[0]:
+        return False
+    gap = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), len(one))
+    if len(one) == len(other):
+        swapped = one[:gap] + one[gap + 1 : gap + 2] + one[gap : gap + 1] + one[gap + 2 :]
+        return len(one) >= _LEAST_TYPO and swapped == other
+    is_shorter = len(other) == len(one) + 1 and one[gap:] == other[gap + 1 :]
+    is_doubled = other[gap] == other[gap - 1]
+    return is_shorter and (is_doubled or len(one) >= _LEAST_LETTER_GONE)
