@@ -17,8 +17,6 @@ from proxy.rules.reading import Reading, read
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
 
-_LEAST_TYPO: Final = 5
-_LEAST_LETTER_GONE: Final = 8
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
 """Roles that may be said otherwise: France's capital, the capital of France."""
 
@@ -58,10 +56,9 @@ class LexicalGuard:
         right = [c for c in b.roles if c not in a.roles]
         if not left and not right:
             return ""
-        known = self._lexicon.known
         if left and right and len(left) <= MAX_LEFT and len(right) <= MAX_LEFT:
             for word in tuple(left):
-                twin = next((w for w in right if _same_word(word, w, known)), None)
+                twin = next((w for w in right if _same_word(word, w)), None)
                 if twin is not None:
                     left.remove(word)
                     right.remove(twin)
@@ -83,7 +80,7 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if a.order == b.order and a.roles == b.roles:
+        if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
             return ""
         changes, moved = set(), set()
         for word, role in a.roles.items():
@@ -99,8 +96,6 @@ class LexicalGuard:
                 return "order"
         if any((other, role) in changes for role, other in changes):
             return "order"
-        if "different" in a.roles:
-            return ""
         if _phrases(a, b) != _phrases(b, a):
             return "order"
         light = self._lexicon.light
@@ -108,7 +103,7 @@ class LexicalGuard:
         its = [w for w in b.order if w in a.roles and w not in moved and w not in light]
         if mine == its:
             return ""
-        for verb in self._lexicon.verbs.intersection(mine):
+        for verb in self._lexicon.movable.intersection(mine):
             if [w for w in mine if w != verb] == [w for w in its if w != verb]:
                 return ""
         return "order"
@@ -199,19 +194,9 @@ def _is_name(word: str, text: str) -> bool:
     return not word.isalpha() or text.find(word.capitalize(), 1) > 0 or word.upper() in text
 
 
-def _same_word(one: str, other: str, known: frozenset[str]) -> bool:
-    """Whether two words are forms of one, or one is the other misspelt."""
-    if one.endswith("~") or other.endswith("~"):
-        bare, full = one.rstrip("~"), other.rstrip("~")
-        return full in (bare, bare + "e") or bare == full + "e"
-    if len(one) > len(other):
-        one, other = other, one
-    if (one in known) == (other in known) or len(one) < _LEAST_TYPO - 1 or one[0] != other[0]:
+def _same_word(one: str, other: str) -> bool:
+    """Whether one may be the other without the ``e`` that its ending took."""
+    bare, full = one.rstrip("~"), other.rstrip("~")
+    if len(bare) == len(one) and len(full) == len(other):
         return False
-    gap = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), len(one))
-    if len(one) == len(other):
-        swapped = one[:gap] + one[gap + 1 : gap + 2] + one[gap : gap + 1] + one[gap + 2 :]
-        return len(one) >= _LEAST_TYPO and swapped == other
-    is_shorter = len(other) == len(one) + 1 and one[gap:] == other[gap + 1 :]
-    is_doubled = other[gap] == other[gap - 1]
-    return is_shorter and (is_doubled or len(one) >= _LEAST_LETTER_GONE)
+    return bare == full or bare + "e" == full or full + "e" == bare

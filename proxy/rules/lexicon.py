@@ -33,6 +33,13 @@ _MEASURE: Final = re.compile(r"([-+]?\d[\d.,:/]*)([^\W\d_]+)")
 _THOUSANDS: Final = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ORDINAL: Final = frozenset({"st", "nd", "rd", "th"})
 _LONG_ENOUGH: Final = 3
+_LEAST_TYPO: Final = 5
+"""Letters of a word that is taken for another misspelt."""
+
+_NOUNS: Final = (("ification", "ify"), ("ation", "ate"), ("ation", "e"), ("ation", ""), ("ion", "e"),
+                 ("ion", ""), ("ment", ""), ("al", ""), ("al", "e"), ("ance", ""))  # fmt: skip
+"""Endings of nouns made of verbs, and those of the verbs."""
+
 
 Trie = dict[str, Any]
 """Word to what may follow; ``""`` holds what a whole phrase stands for."""
@@ -62,8 +69,10 @@ class Lexicon(dict[str, Entry]):
         self.label: dict[str, str] = {}
         self._bases = {w: line[0] for line in _lines(sections["forms"]) for w in line[1:]}
         self._kept = frozenset(sections["unchanged"].split())
+        self._acts = frozenset(sections["verbs"].split())
         self._read_groups(sections)
         self.verbs = frozenset(self._concept(w) for w in sections["verbs"].split())
+        self.movable = self.verbs | {self._concept(w) for w in sections["predicates"].split()}
         self.light = frozenset(self._concept(w) for w in sections["light"].split())
         self.weighty = frozenset(sections["weighty"].split())
         self.tasks = frozenset(self._concept(w) for w in sections["tasks"].split())
@@ -126,7 +135,8 @@ class Lexicon(dict[str, Entry]):
             return
         parts = tuple(self._entry(w) for w in means.split())
         ways = [
-            ["", part[1:]] if part.startswith("?") else part.split("|") for part in says.split()
+            [*part.strip("?").split("|"), *([""] if part[0] == "?" else ())]
+            for part in says.split()
         ]
         for way in product(*ways):
             node = self._starts
@@ -146,28 +156,53 @@ class Lexicon(dict[str, Entry]):
         if word in self._kinds:
             return Entry(*self._kinds[word], word, phrases)
         if word[0].isalpha():
-            return self._word(word, phrases)
+            return self._word(spelling, word, phrases)
         if word[0].isdigit() or (len(word) > 1 and word[0] in "+-" and word[1].isdigit()):
             return self._number(word)
         if word[0] in "`\"'" or "/" in word or "@" in word:
             return Entry(MARK, spelling if word[0] in "`/" else word.strip("\"'"), word)
         if word[0] == "_" or len(word) > 1:
             return Entry(MARK, spelling, word)
+        if word in self.concepts:
+            return Entry(CONTENT, self.concepts[word], word)
         category = unicodedata.category(word)
         if category[0] in "PZC" and word not in "%*#@\\{}[]&":
             return Entry(DROP, "", word)
         return Entry(SYMBOL, word, word)
 
-    def _word(self, word: str, phrases: Trie | None) -> Entry:
+    def _word(self, spelling: str, word: str, phrases: Trie | None) -> Entry:
         if "'" in word:
             return self._contracted(word)
         if "@" in word or "://" in word:
             return Entry(MARK, word, word)
         if "." in word:
             word = word.replace(".", "")
-            if word in self._kinds or word in self._upper:
+            if word in self._kinds or word in self.concepts:
                 return self._entry(word)
-        return Entry(CONTENT, self._concept(word), word, phrases)
+        if "_" in word or not word.isalpha():
+            kept = word in self.concepts or "_" not in word
+            return Entry(CONTENT if kept else MARK, self.concepts.get(word, spelling), word)
+        if spelling[1:].islower() or spelling.isupper():
+            if word not in self.known and spelling[0].islower():
+                word = self._spelt(word)
+                if word in self._kinds:
+                    return Entry(*self._kinds[word], word, self._starts.get(word))
+            return Entry(CONTENT, self._concept(word), word, phrases)
+        return Entry(CONTENT, self.concepts.get(word, word), word, phrases)
+
+    def _spelt(self, word: str) -> str:
+        """The known word that ``word`` is with two letters swapped, or one twice or once."""
+        if _LEAST_TYPO <= len(word) <= MAX_LENGTH and not self.known.intersection(_forms(word)):
+            for i in range(1, len(word)):
+                rest = word[i:]
+                for guess in (
+                    word[:i] + rest[1:2] + rest[0] + rest[2:],
+                    word[:i] + word[i - 1] + rest,
+                    word[:i] + rest[1:] if rest[0] == word[i - 1] else "",
+                ):
+                    if guess in self.known:
+                        return guess
+        return word
 
     def _contracted(self, word: str) -> Entry:
         whole = word.replace("'", "")
@@ -217,6 +252,10 @@ class Lexicon(dict[str, Entry]):
             known = next((f for f in forms if f in self.known), None)
         if known is not None:
             return known
+        if not forms and len(word) > _LEAST_TYPO:
+            for ending, verbs in _NOUNS:
+                if word.endswith(ending) and word.removesuffix(ending) + verbs in self._acts:
+                    return word.removesuffix(ending) + verbs
         return forms[0] if forms else word
 
 

@@ -75,20 +75,20 @@ def read(text: str, lexicon: Lexicon) -> Reading:
         return reading
     entries = [lexicon[t] for t in tokens]
     reading.words = [e[2] for e in entries if e[0] != STOP and (e[0] or e[2][0].isalnum())]
-    reading.is_english = _is_english(entries)
+    reading.is_english = _is_english(entries, lexicon.known)
     if reading.is_english:
         _fill(reading, list(_spoken(entries)), lexicon)
     return reading
 
 
-def _is_english(entries: list[Entry]) -> bool:
+def _is_english(entries: list[Entry], known: frozenset[str]) -> bool:
     unknown = foreign = plain = 0
     for kind, value, word, _, _ in entries:
         if kind == CONTENT:
-            if value == word:
-                unknown += 1
-            else:
+            if word in known or value in known:
                 plain += 1
+            else:
+                unknown += 1
         elif kind == FOREIGN:
             foreign += 1
         elif kind not in (STOP, NUMBER, SYMBOL, MARK) and word[0].isalpha():
@@ -104,7 +104,7 @@ def _spoken(entries: list[Entry]) -> Iterator[Entry]:
     for entry in entries:
         if entry[0] == SEVERAL:
             flat.extend(entry[4])
-        else:
+        elif entry[0] != DROP or entry[2].isalpha():
             flat.append(entry)
     i, n = 0, len(flat)
     while i < n:
@@ -113,8 +113,14 @@ def _spoken(entries: list[Entry]) -> Iterator[Entry]:
         i += 1
         if node is not None:
             means, j, after = node.get(""), i, i
-            while j < n and (node := node.get(flat[j][2])) is not None:
+            while j < n:
+                following = node.get(flat[j][2])
                 j += 1
+                if following is None:
+                    if flat[j - 1][0] != DROP:
+                        break
+                    continue
+                node = following
                 if "" in node:
                     means, after = node[""], j
             if means is not None:
