@@ -20,6 +20,7 @@ MAX_LEFT: Final = 6
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
 """Roles that may be said otherwise: France's capital, the capital of France."""
 
+_FIRST: Final = frozenset({"I", "me", "my"})
 _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 """What stands behind these has the opposite role without them."""
 
@@ -80,33 +81,58 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
+        if a.order == b.order and a.roles == b.roles or "different" in a.roles:
             return ""
-        changes, moved = set(), set()
-        for word, role in a.roles.items():
-            other = b.roles.get(word, role)
-            if role == other:
-                if role:
-                    moved.add(word)
-                continue
-            changes.add((role, other))
-            if role in _WEAK and other in _WEAK:
-                moved.add(word)
-            elif (role and other) or _ALWAYS_OTHERS & {role, other}:
-                return "order"
-        if any((other, role) in changes for role, other in changes):
+        moved = _moved(a, b)
+        if moved is None or _phrases(a, b) != _phrases(b, a):
             return "order"
-        if _phrases(a, b) != _phrases(b, a):
-            return "order"
-        light = self._lexicon.light
-        mine = [w for w in a.order if w in b.roles and w not in moved and w not in light]
-        its = [w for w in b.order if w in a.roles and w not in moved and w not in light]
+        is_asked = {"what", "who"} & a.asks and {"what", "who"} & b.asks
+        is_turned = a.has_gap != b.has_gap and is_asked
+        if is_turned:  # "who hit Bob" and "who did Bob hit", but also "what does it cost"
+            moved = set(self._lexicon.predicates)
+        mine = [w for w in a.order if w in b.roles and w not in moved]
+        its = [w for w in b.order if w in a.roles and w not in moved]
         if mine == its:
             return ""
-        for verb in self._lexicon.movable.intersection(mine):
-            if [w for w in mine if w != verb] == [w for w in its if w != verb]:
-                return ""
-        return "order"
+        if is_turned:
+            return "order"
+        return "" if self._is_verb_moved(mine, its, is_said="yesno" in a.asks | b.asks) else "order"
+
+    def _is_verb_moved(self, mine: list[str], its: list[str], *, is_said: bool) -> bool:
+        """Whether order differs as in "is it safe to drink milk" and "is drinking milk safe"."""
+        predicates = self._lexicon.predicates.intersection(mine)
+        if len(predicates) == 1:
+            mine = [w for w in mine if w not in predicates]
+            its = [w for w in its if w not in predicates]
+        verbs = self._lexicon.verbs.intersection(mine)
+        ways = [*verbs, ""]
+        if verbs and not is_said:  # "reset a phone" and "phone reset"
+            ways += {mine[0], mine[-1]} & {its[0], its[-1]}
+        return any([w for w in mine if w != way] == [w for w in its if w != way] for way in ways)
+
+
+def _moved(a: Reading, b: Reading) -> set[str] | None:
+    """Concepts that may stand anywhere; ``None`` if roles are not the same."""
+    changes, moved = set(), set()
+    for word, role in a.roles.items():
+        other = b.roles.get(word, role)
+        if role == other:
+            if role:
+                moved.add(word)
+            continue
+        changes.add((role, other))
+        if (role not in _WEAK or other not in _WEAK) and (role and other):
+            return None
+        if _ALWAYS_OTHERS & {role, other}:
+            return None
+        if {role, other} == {"", "of"}:
+            owned, plain = (a, b) if role else (b, a)
+            head = owned.heads.get(word, "")
+            if head in plain.roles and abs(plain.order.index(word) - plain.order.index(head)) != 1:
+                return None
+        if role in _WEAK and other in _WEAK:
+            moved.add(word)
+    return None if any((other, role) in changes for role, other in changes) else moved
 
 
 def _phrases(a: Reading, b: Reading) -> dict[str, list[str]]:
@@ -172,7 +198,10 @@ def _person(a: Reading, b: Reading) -> bool:
     third = {"he", "she"}
     if a.persons & third != b.persons & third:
         return True
-    mine, its = a.persons & {"I", "you"}, b.persons & {"I", "you"}
+    for one, other in ((a.persons, b.persons), (b.persons, a.persons)):
+        if "I" in one and "me" not in one and "me" in other and "I" not in other:
+            return True
+    mine, its = ({"I" if p in _FIRST else p for p in r.persons - third} for r in (a, b))
     if not mine or not its or mine & its:
         return False
     return not all(r.modals or any(ask.startswith("how") for ask in r.asks) for r in (a, b))
@@ -191,6 +220,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
 
 
 def _is_name(word: str, text: str) -> bool:
+    word = word.rstrip("~")
     return not word.isalpha() or text.find(word.capitalize(), 1) > 0 or word.upper() in text
 
 

@@ -72,7 +72,7 @@ class Lexicon(dict[str, Entry]):
         self._acts = frozenset(sections["verbs"].split())
         self._read_groups(sections)
         self.verbs = frozenset(self._concept(w) for w in sections["verbs"].split())
-        self.movable = self.verbs | {self._concept(w) for w in sections["predicates"].split()}
+        self.predicates = frozenset(self._concept(w) for w in sections["predicates"].split())
         self.light = frozenset(self._concept(w) for w in sections["light"].split())
         self.weighty = frozenset(sections["weighty"].split())
         self.tasks = frozenset(self._concept(w) for w in sections["tasks"].split())
@@ -182,8 +182,8 @@ class Lexicon(dict[str, Entry]):
         if "_" in word or not word.isalpha():
             kept = word in self.concepts or "_" not in word
             return Entry(CONTENT if kept else MARK, self.concepts.get(word, spelling), word)
-        if spelling[1:].islower() or spelling.isupper():
-            if word not in self.known and spelling[0].islower():
+        if spelling[2:].islower() or spelling[0].isupper():
+            if word not in self.known and spelling.islower():
                 word = self._spelt(word)
                 if word in self._kinds:
                     return Entry(*self._kinds[word], word, self._starts.get(word))

@@ -43,6 +43,8 @@ class Reading:
     ``words`` is all of it, folded; the rest stays empty where it is not English.
     ``roles`` is every concept with the preposition that it stands behind, and
     ``order`` the same as they were met, but sorted where they are joined by "and".
+    ``heads`` says of what stands behind "of", or before "'s", whose it is.
+    ``has_gap`` is said of "who did he hit" and "what is it made of", unlike "who hit him".
     ``scope`` is what stands behind a negation, empty for one whose place says nothing.
     """
 
@@ -59,7 +61,9 @@ class Reading:
     tenses: set[str] = field(default_factory=set)
     persons: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
+    heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
+    has_gap: bool = False
     is_task: bool = False
 
 
@@ -132,7 +136,7 @@ def _spoken(entries: list[Entry]) -> Iterator[Entry]:
 
 def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
     role, is_joined, is_fresh, is_negated, run = "", False, True, False, 0
-    roles, order = r.roles, r.order
+    roles, order, owner = r.roles, r.order, ""
     for i, (kind, value, _, _, _) in enumerate(entries):
         if kind == DROP:
             continue
@@ -141,6 +145,15 @@ def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
                 r.marks.append(value)
             if not order and value in lexicon.tasks:
                 r.is_task = True
+            if owner:
+                r.heads[owner] = value
+                owner = ""
+            if role == "of" and order:
+                r.heads[value] = order[-1]
+            if role == "'s":
+                owner, role, behind = value, "of", ""
+            else:
+                behind = role
             if value not in roles:
                 roles[value] = role
                 order.append(value)
@@ -148,8 +161,7 @@ def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
                     order[run:] = sorted(order[run:])
                 else:
                     run = len(order) - 1
-            if role == "'s":
-                roles[value], role = "of", ""
+            role = behind
             if is_negated:
                 r.scope.append(value)
             is_joined = is_fresh = is_negated = False
@@ -184,6 +196,8 @@ def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
             is_fresh = False
     if is_negated:
         r.scope.append("")
+    ending = [e[0] for e in entries[-3:] if e[0] != STOP and e[0] != DROP]
+    r.has_gap = r.has_gap or bool(ending and ending[-1] == ROLE)
 
 
 def _ask(r: Reading, pair: list[Entry], *, is_fresh: bool) -> None:
@@ -205,6 +219,7 @@ def _ask(r: Reading, pair: list[Entry], *, is_fresh: bool) -> None:
             r.modals.add(value)
         elif value != "-":
             r.tenses.add(value)
+            r.has_gap = r.has_gap or pair[0].word in ("do", "does", "did")
 
 
 def _is_verb(entries: list[Entry], at: int, lexicon: Lexicon) -> bool:
