@@ -33,7 +33,7 @@ class LexicalGuard:
 
     def why_different(self, one: str, other: str) -> str:
         """Such as ``numbers``; empty if nothing does."""
-        return self.compare(self.read(one), self.read(other))
+        return "" if one == other else self.compare(self.read(one), self.read(other))
 
     def read(self, text: str) -> Reading:
         """What ``compare`` needs of a question; worth keeping if it is compared often."""
@@ -41,10 +41,12 @@ class LexicalGuard:
 
     def compare(self, a: Reading, b: Reading) -> str:
         """What ``why_different`` says."""
-        if a.text == b.text or _folded(a.text) == _folded(b.text):
-            return ""
+        why = self._compare(a, b)
+        return "" if why and _folded(a.text) == _folded(b.text) else why
+
+    def _compare(self, a: Reading, b: Reading) -> str:
         if not (a.is_english and b.is_english):
-            return "" if a.words and a.words == b.words else "language"
+            return "language" if a.is_english or b.is_english or a.words != b.words else ""
         if a.numbers != b.numbers:
             return "numbers"
         for label, check in _CHECKS:

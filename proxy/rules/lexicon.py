@@ -49,6 +49,8 @@ class Entry(NamedTuple):
     """What one spelling is.
 
     ``value`` depends on the kind: the concept, the role, what is asked for.
+    ``tally`` adds one to the known words, in units of 2^20 to the foreign ones,
+    and in units of 2^40 to the unknown ones.
     ``phrases`` begin with this word; ``parts`` are what ``SEVERAL`` stands for.
     """
 
@@ -57,6 +59,7 @@ class Entry(NamedTuple):
     word: str
     phrases: Trie | None = None
     parts: tuple[Entry, ...] = ()
+    tally: int = 0
 
 
 class Lexicon(dict[str, Entry]):
@@ -91,9 +94,17 @@ class Lexicon(dict[str, Entry]):
 
     def __missing__(self, spelling: str) -> Entry:
         entry = self._entry(spelling)
+        entry = entry._replace(tally=self._tally(entry))
         if len(self) < MAX_KNOWN and len(spelling) <= MAX_LENGTH:
             self[spelling] = entry
         return entry
+
+    def _tally(self, entry: Entry) -> int:
+        if entry.kind == FOREIGN:
+            return 1 << 20
+        if entry.kind == CONTENT and entry.word not in self.known:
+            return 1 if entry.value in self.known else 1 << 40
+        return int(entry.kind not in (STOP, NUMBER, SYMBOL, MARK) and entry.word[0].isalpha())
 
     def _read_groups(self, sections: dict[str, str]) -> None:
         """Sections called ``groups``, ``groups of time``...: what differs there is ``time``."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from proxy.rules.lexicon import (
     AND, ASK, BE, CONTENT, DROP, FOREIGN, MARK, MODAL, NOT, NUMBER, PERSON, ROLE, SEVERAL, STOP,
-    SYMBOL, Entry, Lexicon,
+    SYMBOL, Entry, Lexicon, Trie,
 )  # fmt: skip
 
 MAX_WORDS: Final = 200
 """Longer texts are not taken apart: only the same words in the same order are alike."""
 
 _TOKEN: Final = re.compile(
-    r"```[^`]*```|`[^`\n]{1,200}`"  # code
+    r"[A-Za-z]+(?=[ ,?!]|$)|[,?](?= |$)"  # most of a text, found without trying the others
+    r"|```[^`]*```|`[^`\n]{1,200}`"  # code
     r'|"[^"\n]{1,200}"'
     r"|(?<!\w)'[^'\n]{1,80}'(?!\w)"  # quoted
     r"|[^\W\d_]\w{1,20}://\S+|[\w.+-]{1,64}@[\w.-]+|(?<![\w/])[~.]{0,2}/[\w.-]+(?:/[\w.-]+)*"
@@ -31,6 +32,7 @@ _FOLDED: Final = str.maketrans(
     {"’": "'", "‘": "'", "`": "`", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-",
      "−": "-", "⁄": "/", "×": "*", "÷": "/", "\u00ad": None, "\u200b": None, "\ufeff": None}
 )  # fmt: skip
+_TALLY: Final = itemgetter(5)
 _THINGS: Final = (CONTENT, MARK, FOREIGN)
 _CONJUNCTIONS: Final = ("when", "where", "who")
 """Words that ask only before a verb or at the beginning."""
@@ -40,7 +42,7 @@ _CONJUNCTIONS: Final = ("when", "where", "who")
 class Reading:
     """What a question says.
 
-    ``words`` is all of it, folded; the rest stays empty where it is not English.
+    Of what is not English there are only ``words``, folded; of what is, all the rest.
     ``roles`` is every concept with the preposition that it stands behind, and
     ``order`` the same as they were met, but sorted where they are joined by "and".
     ``heads`` says of what stands behind "of", or before "'s", whose it is.
@@ -78,68 +80,65 @@ def read(text: str, lexicon: Lexicon) -> Reading:
         reading.words = [t.casefold() for t in tokens]
         return reading
     entries = [lexicon[t] for t in tokens]
-    reading.words = [e[2] for e in entries if e[0] != STOP and (e[0] or e[2][0].isalnum())]
-    reading.is_english = _is_english(entries, lexicon.known)
+    reading.is_english = _is_english(entries)
+    if not reading.is_english:
+        reading.words = [e[2] for e in entries if e[0] != STOP and (e[0] or e[2][0].isalnum())]
     if reading.is_english:
-        _fill(reading, list(_spoken(entries)), lexicon)
+        _fill(reading, _spoken(entries), lexicon)
     return reading
 
 
-def _is_english(entries: list[Entry], known: frozenset[str]) -> bool:
-    unknown = foreign = plain = 0
-    for kind, value, word, _, _ in entries:
-        if kind == CONTENT:
-            if word in known or value in known:
-                plain += 1
-            else:
-                unknown += 1
-        elif kind == FOREIGN:
-            foreign += 1
-        elif kind not in (STOP, NUMBER, SYMBOL, MARK) and word[0].isalpha():
-            plain += 1
+def _is_english(entries: list[Entry]) -> bool:
+    total = sum(map(_TALLY, entries))
+    unknown, foreign, plain = total >> 40, total >> 20 & 0xFFFFF, total & 0xFFFFF
     if foreign > 1 and foreign >= plain:
         return False
     return plain > 0 and plain * 3 >= unknown
 
 
-def _spoken(entries: list[Entry]) -> Iterator[Entry]:
-    """Entries with contractions taken apart and phrases replaced, the longest first."""
-    flat: list[Entry] = []
-    for entry in entries:
-        if entry[0] == SEVERAL:
-            flat.extend(entry[4])
-        elif entry[0] != DROP or entry[2].isalpha():
-            flat.append(entry)
-    i, n = 0, len(flat)
-    while i < n:
-        entry = flat[i]
-        node = entry[3]
-        i += 1
-        if node is not None:
-            means, j, after = node.get(""), i, i
-            while j < n:
-                following = node.get(flat[j][2])
-                j += 1
-                if following is None:
-                    if flat[j - 1][0] != DROP:
-                        break
-                    continue
-                node = following
-                if "" in node:
-                    means, after = node[""], j
+def _spoken(entries: list[Entry]) -> list[Entry]:
+    """Entries that say something: contractions taken apart, phrases replaced by what they mean."""
+    flat = [e for e in entries if e[0] or e[2].isalpha()]
+    if any(e[0] == SEVERAL for e in flat):
+        flat = [part for e in flat for part in e[4] or (e,)]
+    found: list[Entry] = []
+    after = 0
+    for i, entry in enumerate(flat):
+        if i < after:
+            continue
+        if entry[3] is not None:
+            means, end = _phrase(entry[3], flat, i + 1)
             if means is not None:
-                i = after
-                yield from means
+                found += means
+                after = end
                 continue
-        yield entry
+        if entry[0]:
+            found.append(entry)
+    return found
+
+
+def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] | None, int]:
+    """What the longest phrase from here means, and where it ends.
+
+    Words that say nothing may stand between its own.
+    """
+    means, end = node.get(""), at
+    for j in range(at, len(flat)):
+        entry = flat[j]
+        following = node.get(entry[2])
+        if following is not None:
+            node = following
+            if "" in node:
+                means, end = node[""], j + 1
+        elif entry[0]:
+            break
+    return means, end
 
 
 def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
     role, is_joined, is_fresh, is_negated, run = "", False, True, False, 0
     roles, order, owner = r.roles, r.order, ""
-    for i, (kind, value, _, _, _) in enumerate(entries):
-        if kind == DROP:
-            continue
+    for i, (kind, value, _, _, _, _) in enumerate(entries):
         if kind in _THINGS:
             if kind == MARK:
                 r.marks.append(value)
@@ -196,8 +195,8 @@ def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
             is_fresh = False
     if is_negated:
         r.scope.append("")
-    ending = [e[0] for e in entries[-3:] if e[0] != STOP and e[0] != DROP]
-    r.has_gap = r.has_gap or bool(ending and ending[-1] == ROLE)
+    last = next((e[0] for e in reversed(entries) if e[0] != STOP), DROP)
+    r.has_gap = r.has_gap or last == ROLE
 
 
 def _ask(r: Reading, pair: list[Entry], *, is_fresh: bool) -> None:
