@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.rules.lexicon import Lexicon
-from proxy.rules.reading import Reading, read
+from proxy.rules.reader import Reader
+from proxy.rules.reading import Reading
 
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
@@ -30,6 +31,7 @@ class LexicalGuard:
 
     def __init__(self, lexicon: bytes) -> None:
         self._lexicon = Lexicon(lexicon)
+        self._reader = Reader(self._lexicon)
 
     def why_different(self, one: str, other: str) -> str:
         """Such as ``numbers``; empty if nothing does."""
@@ -37,7 +39,7 @@ class LexicalGuard:
 
     def read(self, text: str) -> Reading:
         """What ``compare`` needs of a question; worth keeping if it is compared often."""
-        return read(text, self._lexicon)
+        return self._reader.read(text)
 
     def compare(self, a: Reading, b: Reading) -> str:
         """What ``why_different`` says."""
@@ -83,7 +85,7 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if a.order == b.order and a.roles == b.roles or "different" in a.roles:
+        if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
             return ""
         moved = _moved(a, b)
         if moved is None or _phrases(a, b) != _phrases(b, a):

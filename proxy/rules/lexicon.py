@@ -16,30 +16,27 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-DROP, CONTENT, ROLE, NOT, ASK, BE, MODAL, PERSON, NUMBER, AND, STOP, SYMBOL, SEVERAL, FOREIGN, MARK = (
-    range(15)
-)  # fmt: skip
+from proxy.rules.spelling import Forms
+
+DROP, CONTENT, ROLE, NOT, ASK, BE, MODAL, PERSON = range(8)
+NUMBER, AND, STOP, SYMBOL, SEVERAL, FOREIGN, MARK = range(8, 15)
 """Kinds of words: says nothing; matters; preposition; negation; question word;
 auxiliary with a tense; modal; pronoun; number; conjunction; end of a clause;
 symbol; stands for several words; of another language; exact (code, addresses)."""
 
-MAX_KNOWN: Final = 20_000
+MAX_KNOWN: Final = 10_000
 """Spellings whose entry is remembered."""
 
-MAX_LENGTH: Final = 40
+MAX_SPELLING: Final = 40
 """Characters of a spelling that is remembered."""
 
 _MEASURE: Final = re.compile(r"([-+]?\d[\d.,:/]*)([^\W\d_]+)")
 _THOUSANDS: Final = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ORDINAL: Final = frozenset({"st", "nd", "rd", "th"})
-_LONG_ENOUGH: Final = 3
-_LEAST_TYPO: Final = 5
-"""Letters of a word that is taken for another misspelt."""
-
-_NOUNS: Final = (("ification", "ify"), ("ation", "ate"), ("ation", "e"), ("ation", ""), ("ion", "e"),
-                 ("ion", ""), ("ment", ""), ("al", ""), ("al", "e"), ("ance", ""))  # fmt: skip
-"""Endings of nouns made of verbs, and those of the verbs."""
-
+_WORDS: Final = (
+    "unchanged", "verbs", "common", "weighty", "predicates", "light", "tasks",
+)  # fmt: skip
+"""Sections that are words and nothing else."""
 
 Trie = dict[str, Any]
 """Word to what may follow; ``""`` holds what a whole phrase stands for."""
@@ -70,23 +67,24 @@ class Lexicon(dict[str, Entry]):
         sections: dict[str, str] = yaml.safe_load(text)
         self.concepts: dict[str, str] = {}
         self.label: dict[str, str] = {}
-        self._bases = {w: line[0] for line in _lines(sections["forms"]) for w in line[1:]}
-        self._kept = frozenset(sections["unchanged"].split())
-        self._acts = frozenset(sections["verbs"].split())
         self._read_groups(sections)
-        self.verbs = frozenset(self._concept(w) for w in sections["verbs"].split())
-        self.predicates = frozenset(self._concept(w) for w in sections["predicates"].split())
-        self.light = frozenset(self._concept(w) for w in sections["light"].split())
-        self.weighty = frozenset(sections["weighty"].split())
-        self.tasks = frozenset(self._concept(w) for w in sections["tasks"].split())
-        self.opposites = frozenset(self._read_opposites(sections["opposites"]))
-        self._kinds: dict[str, tuple[int, str]] = dict(self._read_kinds(sections))
         self._several = {w: tuple(rest) for w, *rest in _lines(sections["several"])}
-        self._upper = {w: concept for w, concept in _lines(sections["upper"])}
-        self.known = frozenset(
-            {*self.concepts, *self.concepts.values(), *self._kinds, *sections["common"].split(),
-             *self._kept, *self._bases.values(), *self.verbs}
-        )  # fmt: skip
+        self._upper = {w: concept for w, concept in _lines(sections["upper"])}  # noqa: C416 - lists, not pairs
+        self._kinds: dict[str, tuple[int, str]] = dict(_read_kinds(sections))
+        words = {name: frozenset(sections[name].split()) for name in _WORDS}
+        self._forms = Forms(
+            irregular={w: line[0] for line in _lines(sections["forms"]) for w in line[1:]},
+            unchanged=words["unchanged"] | self.concepts.keys(),
+            verbs=words["verbs"],
+            others=words["common"] | self._kinds.keys(),
+        )
+        self.known = self._forms.known
+        self.weighty = words["weighty"]
+        self.verbs, self.predicates, self.light, self.tasks = (
+            frozenset(map(self._concept, words[name]))
+            for name in ("verbs", "predicates", "light", "tasks")
+        )
+        self.opposites = frozenset(self._read_opposites(sections["opposites"]))
         self._starts: Trie = {}
         for line in sections["phrases"].splitlines():
             self._add_phrases(line)
@@ -94,10 +92,13 @@ class Lexicon(dict[str, Entry]):
 
     def __missing__(self, spelling: str) -> Entry:
         entry = self._entry(spelling)
-        entry = entry._replace(tally=self._tally(entry))
-        if len(self) < MAX_KNOWN and len(spelling) <= MAX_LENGTH:
+        if len(self) < MAX_KNOWN and len(spelling) <= MAX_SPELLING:
             self[spelling] = entry
         return entry
+
+    def _entry(self, spelling: str) -> Entry:
+        entry = self._made(spelling)
+        return entry._replace(tally=self._tally(entry))
 
     def _tally(self, entry: Entry) -> int:
         if entry.kind == FOREIGN:
@@ -125,20 +126,6 @@ class Lexicon(dict[str, Entry]):
                 if one != other:
                     yield frozenset({one, other})
 
-    def _read_kinds(self, sections: dict[str, str]) -> Iterator[tuple[str, tuple[int, str]]]:
-        for word in sections["drop"].split():
-            yield word, (DROP, "")
-        for word in sections["foreign"].split():
-            yield word, (FOREIGN, word)
-        kinds = {
-            "roles": ROLE, "not": NOT, "asks": ASK, "be": BE, "modals": MODAL,
-            "persons": PERSON, "numbers": NUMBER, "and": AND, "marks": STOP,
-        }  # fmt: skip
-        for name, kind in kinds.items():
-            for value, *words in _lines(sections[name]):
-                for word in words:
-                    yield word, (kind, value)
-
     def _add_phrases(self, line: str) -> None:
         """``can|could you ?please tell me = `` and every way to say it."""
         says, equals, means = line.partition("=")
@@ -156,12 +143,12 @@ class Lexicon(dict[str, Entry]):
                     node = node.setdefault(word, {})
             node[""] = parts
 
-    def _entry(self, spelling: str) -> Entry:
+    def _made(self, spelling: str) -> Entry:
         upper = self._upper.get(spelling)
         if upper is not None:
             return Entry(CONTENT, upper, spelling)
         word = spelling.casefold()
-        phrases = self._starts.get(word) if hasattr(self, "_starts") else None
+        phrases = self._starts.get(word)
         if word in self._several:
             return self._joined(word, self._several[word])
         if word in self._kinds:
@@ -170,8 +157,13 @@ class Lexicon(dict[str, Entry]):
             return self._word(spelling, word, phrases)
         if word[0].isdigit() or (len(word) > 1 and word[0] in "+-" and word[1].isdigit()):
             return self._number(word)
+        return self._other(spelling, word)
+
+    def _other(self, spelling: str, word: str) -> Entry:
         if word[0] in "`\"'" or "/" in word or "@" in word:
             return Entry(MARK, spelling if word[0] in "`/" else word.strip("\"'"), word)
+        if word.strip() == "-" != word:
+            return Entry(SYMBOL, "-", "-")
         if word[0] == "_" or len(word) > 1:
             return Entry(MARK, spelling, word)
         if word in self.concepts:
@@ -195,25 +187,11 @@ class Lexicon(dict[str, Entry]):
             return Entry(CONTENT if kept else MARK, self.concepts.get(word, spelling), word)
         if spelling[2:].islower() or spelling[0].isupper():
             if word not in self.known and spelling.islower():
-                word = self._spelt(word)
+                word = self._forms.spelt(word)
                 if word in self._kinds:
                     return Entry(*self._kinds[word], word, self._starts.get(word))
             return Entry(CONTENT, self._concept(word), word, phrases)
         return Entry(CONTENT, self.concepts.get(word, word), word, phrases)
-
-    def _spelt(self, word: str) -> str:
-        """The known word that ``word`` is with two letters swapped, or one twice or once."""
-        if _LEAST_TYPO <= len(word) <= MAX_LENGTH and not self.known.intersection(_forms(word)):
-            for i in range(1, len(word)):
-                rest = word[i:]
-                for guess in (
-                    word[:i] + rest[1:2] + rest[0] + rest[2:],
-                    word[:i] + word[i - 1] + rest,
-                    word[:i] + rest[1:] if rest[0] == word[i - 1] else "",
-                ):
-                    if guess in self.known:
-                        return guess
-        return word
 
     def _contracted(self, word: str) -> Entry:
         whole = word.replace("'", "")
@@ -224,7 +202,9 @@ class Lexicon(dict[str, Entry]):
         if end == "s" and first.kind == CONTENT:
             return Entry(SEVERAL, "", word, None, (Entry(ROLE, "'s", "'s"), first))
         if end in ("s", "re", "m", "ve", "d", "ll"):
-            rest = {"s": "is", "re": "are", "m": "am", "ve": "have", "d": "would", "ll": "will"}[end]
+            rest = {"s": "is", "re": "are", "m": "am", "ve": "have", "d": "would", "ll": "will"}[
+                end
+            ]
             return self._joined(word, (front, rest))
         return Entry(CONTENT, whole, word)
 
@@ -241,63 +221,28 @@ class Lexicon(dict[str, Entry]):
         number, unit = measured[1], measured[2]
         if unit in _ORDINAL:
             return Entry(NUMBER, f"{number}.", word)
-        if unit in self.concepts and len(unit) <= MAX_LENGTH:
+        if unit in self.concepts and len(unit) <= MAX_SPELLING:
             return self._joined(word, (number, unit))
         return Entry(MARK, word, word)
 
     def _concept(self, word: str) -> str:
-        base = self._base(word)
+        base = self._forms.base(word)
         return self.concepts.get(base, base)
 
-    def _base(self, word: str) -> str:
-        """The form that a dictionary has; ``~`` after it if it may have lost an ``e``."""
-        if word in self._kept or word in self.concepts:
-            return word
-        if word in self._bases:
-            return self._bases[word]
-        if len(word) <= _LONG_ENOUGH or not word.isascii():
-            return word
-        forms = list(_forms(word))
-        known = next((f for f in forms if f in self._kept or f in self.concepts), None)
-        if known is None and hasattr(self, "known"):
-            known = next((f for f in forms if f in self.known), None)
-        if known is not None:
-            return known
-        if not forms and len(word) > _LEAST_TYPO:
-            for ending, verbs in _NOUNS:
-                if word.endswith(ending) and word.removesuffix(ending) + verbs in self._acts:
-                    return word.removesuffix(ending) + verbs
-        return forms[0] if forms else word
 
-
-def _forms(word: str) -> Iterator[str]:
-    """What ``word`` may be a form of, the first being the guess for unknown words."""
-    if word.endswith("s"):
-        if word.endswith("ies") and len(word) > 4:
-            yield word[:-3] + "y"
-            yield word[:-1]
-        elif word.endswith(("ches", "shes", "xes", "zes", "sses")):
-            yield word[:-2]
-            yield word[:-1]
-        elif not word.endswith(("ss", "us", "is")):
-            yield word[:-1]
-            if word.endswith("oes"):
-                yield word[:-2]
-        return
-    cut = 3 if word.endswith("ing") else 2 if word.endswith("ed") else 0
-    stem = word[: len(word) - cut]
-    if not cut or len(stem) < _LONG_ENOUGH or not set(stem) & set("aeiouy") or word.endswith("eed"):
-        return
-    if stem[-1] == stem[-2] and stem[-1] in "bdgmnprt":
-        yield stem[:-1]
-        yield stem
-        return
-    if cut == 2 and stem.endswith("i"):
-        yield stem[:-1] + "y"
-        return
-    yield f"{stem}~"
-    yield stem + "e"
-    yield stem
+def _read_kinds(sections: dict[str, str]) -> Iterator[tuple[str, tuple[int, str]]]:
+    for word in sections["drop"].split():
+        yield word, (DROP, "")
+    for word in sections["foreign"].split():
+        yield word, (FOREIGN, word)
+    kinds = {
+        "roles": ROLE, "not": NOT, "asks": ASK, "be": BE, "modals": MODAL,
+        "persons": PERSON, "numbers": NUMBER, "and": AND, "marks": STOP,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        for value, *words in _lines(sections[name]):
+            for word in words:
+                yield word, (kind, value)
 
 
 def _lines(section: str) -> Iterator[list[str]]:

@@ -1,39 +1,29 @@
-"""A question taken apart: what it is about, what it asks, and who does what to whom."""
+"""What a question says: what it is about, what it asks, and who does what to whom."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Final
 
 from proxy.rules.lexicon import (
-    AND, ASK, BE, CONTENT, DROP, FOREIGN, MARK, MODAL, NOT, NUMBER, PERSON, ROLE, SEVERAL, STOP,
-    SYMBOL, Entry, Lexicon, Trie,
+    AND,
+    ASK,
+    BE,
+    CONTENT,
+    DROP,
+    FOREIGN,
+    MARK,
+    MODAL,
+    NOT,
+    NUMBER,
+    PERSON,
+    ROLE,
+    STOP,
+    SYMBOL,
+    Entry,
+    Lexicon,
 )  # fmt: skip
 
-MAX_WORDS: Final = 200
-"""Longer texts are not taken apart: only the same words in the same order are alike."""
-
-_TOKEN: Final = re.compile(
-    r"[A-Za-z]+(?=[ ,?!]|$)|[,?](?= |$)"  # most of a text, found without trying the others
-    r"|```[^`]*```|`[^`\n]{1,200}`"  # code
-    r'|"[^"\n]{1,200}"'
-    r"|(?<!\w)'[^'\n]{1,80}'(?!\w)"  # quoted
-    r"|[^\W\d_]\w{1,20}://\S+|[\w.+-]{1,64}@[\w.-]+|(?<![\w/])[~.]{0,2}/[\w.-]+(?:/[\w.-]+)*"
-    r"|[A-Za-z](?:\+\+|\#)(?!\w)"  # C++ and C#
-    r"|(?:(?<![\w)])[-+])?\d+(?:[.,:/]\d+)*\w*"
-    r"|\w+(?:['.]\w+)*"
-    r"|(?<=\d)\s?-\s?(?=\d)"
-    r"|[^\s\w]"
-)
-_FOLDED: Final = str.maketrans(
-    {"’": "'", "‘": "'", "`": "`", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-",
-     "−": "-", "⁄": "/", "×": "*", "÷": "/", "\u00ad": None, "\u200b": None, "\ufeff": None}
-)  # fmt: skip
-_TALLY: Final = itemgetter(5)
-_THINGS: Final = (CONTENT, MARK, FOREIGN)
 _CONJUNCTIONS: Final = ("when", "where", "who")
 """Words that ask only before a verb or at the beginning."""
 
@@ -69,160 +59,142 @@ class Reading:
     is_task: bool = False
 
 
-def read(text: str, lexicon: Lexicon) -> Reading:
-    """Takes ``text`` apart."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_FOLDED)
-    if plain.isupper():
-        plain = plain.lower()
-    tokens: list[str] = _TOKEN.findall(plain)
-    reading = Reading(text)
-    if len(tokens) > MAX_WORDS:
-        reading.words = [t.casefold() for t in tokens]
-        return reading
-    entries = [lexicon[t] for t in tokens]
-    reading.is_english = _is_english(entries)
-    if not reading.is_english:
-        reading.words = [e[2] for e in entries if e[0] != STOP and (e[0] or e[2][0].isalnum())]
-    if reading.is_english:
-        _fill(reading, _spoken(entries), lexicon)
-    return reading
+class Walk:
+    """Goes through the entries of a text once and notes in the reading what they say."""
 
+    __slots__ = (
+        "_entries", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r", "_role",
+        "_run",
+    )  # fmt: skip
 
-def _is_english(entries: list[Entry]) -> bool:
-    total = sum(map(_TALLY, entries))
-    unknown, foreign, plain = total >> 40, total >> 20 & 0xFFFFF, total & 0xFFFFF
-    if foreign > 1 and foreign >= plain:
-        return False
-    return plain > 0 and plain * 3 >= unknown
+    def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
+        self._r, self._entries, self._lexicon = reading, entries, lexicon
+        self._role = ""
+        self._run = 0  # where in the order what is joined by "and" begins
+        self._owner = ""  # what stood before "'s"
+        self._is_joined = self._is_negated = False
+        self._is_fresh = True  # at the beginning of a sentence
 
+    def go(self) -> None:
+        """Notes all of it."""
+        for i, entry in enumerate(self._entries):
+            _STEPS[entry[0]](self, entry, i)
+        r = self._r
+        if self._is_negated:
+            r.scope.append("")
+        last = next((e[0] for e in reversed(self._entries) if e[0] != STOP), DROP)
+        r.has_gap = r.has_gap or last == ROLE
 
-def _spoken(entries: list[Entry]) -> list[Entry]:
-    """Entries that say something: contractions taken apart, phrases replaced by what they mean."""
-    flat = [e for e in entries if e[0] or e[2].isalpha()]
-    if any(e[0] == SEVERAL for e in flat):
-        flat = [part for e in flat for part in e[4] or (e,)]
-    found: list[Entry] = []
-    after = 0
-    for i, entry in enumerate(flat):
-        if i < after:
-            continue
-        if entry[3] is not None:
-            means, end = _phrase(entry[3], flat, i + 1)
-            if means is not None:
-                found += means
-                after = end
-                continue
-        if entry[0]:
-            found.append(entry)
-    return found
-
-
-def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] | None, int]:
-    """What the longest phrase from here means, and where it ends.
-
-    Words that say nothing may stand between its own.
-    """
-    means, end = node.get(""), at
-    for j in range(at, len(flat)):
-        entry = flat[j]
-        following = node.get(entry[2])
-        if following is not None:
-            node = following
-            if "" in node:
-                means, end = node[""], j + 1
-        elif entry[0]:
-            break
-    return means, end
-
-
-def _fill(r: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
-    role, is_joined, is_fresh, is_negated, run = "", False, True, False, 0
-    roles, order, owner = r.roles, r.order, ""
-    for i, (kind, value, _, _, _, _) in enumerate(entries):
-        if kind in _THINGS:
-            if kind == MARK:
-                r.marks.append(value)
-            if not order and value in lexicon.tasks:
-                r.is_task = True
-            if owner:
-                r.heads[owner] = value
-                owner = ""
-            if role == "of" and order:
-                r.heads[value] = order[-1]
-            if role == "'s":
-                owner, role, behind = value, "of", ""
+    def thing(self, entry: Entry, _: int) -> None:
+        """What the question may be about."""
+        r, value, role = self._r, entry[1], self._role
+        order = r.order
+        if not order and value in self._lexicon.tasks:
+            r.is_task = True
+        if self._owner:
+            r.heads[self._owner] = value
+            self._owner = ""
+        if role == "of" and order:
+            r.heads[value] = order[-1]
+        elif role == "'s":
+            self._owner, role, self._role = value, "of", ""
+        if value not in r.roles:
+            r.roles[value] = role
+            order.append(value)
+            if self._is_joined:
+                order[self._run :] = sorted(order[self._run :])
             else:
-                behind = role
-            if value not in roles:
-                roles[value] = role
-                order.append(value)
-                if is_joined:
-                    order[run:] = sorted(order[run:])
-                else:
-                    run = len(order) - 1
-            role = behind
-            if is_negated:
-                r.scope.append(value)
-            is_joined = is_fresh = is_negated = False
-        elif kind == ROLE:
-            if value != "to" or not _is_verb(entries, i + 1, lexicon):
-                role = value
-            else:
-                role = ""
-            if value in lexicon.weighty:
-                r.relations.add(value)
-        elif kind == AND:
-            is_joined = bool(order)
-        elif kind == NUMBER:
-            r.numbers.append(value)
-            is_joined = is_fresh = False
-            run = len(order)
-        elif kind == STOP:
-            role, is_joined = "", False
-            is_fresh = is_fresh or value == "."
-        elif kind == NOT:
-            if is_negated or value != "not":
-                r.scope.append("")
-            is_negated = is_negated or value == "not"
-        elif kind == SYMBOL:
-            r.symbols.append(value)
-        elif kind == PERSON:
-            r.persons.add(value)
-            is_fresh = False
-        else:
-            role = ""
-            _ask(r, entries[i : i + 2], is_fresh=is_fresh)
-            is_fresh = False
-    if is_negated:
-        r.scope.append("")
-    last = next((e[0] for e in reversed(entries) if e[0] != STOP), DROP)
-    r.has_gap = r.has_gap or last == ROLE
+                self._run = len(order) - 1
+        if self._is_negated:
+            r.scope.append(value)
+        self._is_joined = self._is_fresh = self._is_negated = False
 
+    def mark(self, entry: Entry, i: int) -> None:
+        """What must be the same to the letter."""
+        self._r.marks.append(entry[1])
+        self.thing(entry, i)
 
-def _ask(r: Reading, pair: list[Entry], *, is_fresh: bool) -> None:
-    kind, value = pair[0][:2]
-    following = pair[1] if len(pair) > 1 else None
-    if kind == ASK:
-        if value in _CONJUNCTIONS and not (
-            following is None
-            or following[0] in (BE, MODAL, STOP)
-            or (is_fresh and following[0] != PERSON)
+    def preposition(self, entry: Entry, i: int) -> None:
+        """What gives a role to what follows."""
+        value = entry[1]
+        self._role = "" if value == "to" and self._is_verb(i + 1) else value
+        if value in self._lexicon.weighty:
+            self._r.relations.add(value)
+
+    def _is_verb(self, at: int) -> bool:
+        if at == len(self._entries):
+            return False
+        kind, value = self._entries[at][:2]
+        return kind in (BE, MODAL) or (kind == CONTENT and value in self._lexicon.verbs)
+
+    def conjunction(self, _: Entry, __: int) -> None:
+        """Joins what may change places."""
+        self._is_joined = bool(self._r.order)
+
+    def number(self, entry: Entry, _: int) -> None:
+        """A number."""
+        self._r.numbers.append(entry[1])
+        self._is_joined = self._is_fresh = False
+        self._run = len(self._r.order)
+
+    def stop(self, entry: Entry, _: int) -> None:
+        """The end of a clause."""
+        self._role = ""
+        self._is_joined = False
+        self._is_fresh = self._is_fresh or entry[1] == "."
+
+    def negation(self, entry: Entry, _: int) -> None:
+        """A negation."""
+        if self._is_negated or entry[1] != "not":
+            self._r.scope.append("")
+        self._is_negated = self._is_negated or entry[1] == "not"
+
+    def symbol(self, entry: Entry, _: int) -> None:
+        """An operator."""
+        self._r.symbols.append(entry[1])
+
+    def person(self, entry: Entry, _: int) -> None:
+        """A pronoun."""
+        self._r.persons.add(entry[1])
+        self._is_fresh = False
+
+    def ask(self, entry: Entry, i: int) -> None:
+        """A question word."""
+        value = entry[1]
+        following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        if (
+            value not in _CONJUNCTIONS
+            or following in (BE, MODAL, STOP)
+            or (self._is_fresh and following != PERSON)
         ):
-            return
-        if value:
-            r.asks.add(value)
-    else:
-        if is_fresh:
+            self._r.asks.add(value)
+        self._role = ""
+        self._is_fresh = False
+
+    def auxiliary(self, entry: Entry, _: int) -> None:
+        """A form of be, do or have, or a modal."""
+        r, value = self._r, entry[1]
+        if self._is_fresh:
             r.asks.add("yesno")
-        if kind == MODAL:
+        if entry[0] == MODAL:
             r.modals.add(value)
         elif value != "-":
             r.tenses.add(value)
-            r.has_gap = r.has_gap or pair[0].word in ("do", "does", "did")
+            r.has_gap = r.has_gap or entry[2] in ("do", "does", "did")
+        self._role = ""
+        self._is_fresh = False
+
+    def nothing(self, entry: Entry, i: int) -> None:
+        """What says nothing."""
 
 
-def _is_verb(entries: list[Entry], at: int, lexicon: Lexicon) -> bool:
-    if at == len(entries):
-        return False
-    kind, value = entries[at][:2]
-    return kind in (BE, MODAL) or (kind == CONTENT and value in lexicon.verbs)
+_STEPS: Final = tuple(
+    {
+        CONTENT: Walk.thing, FOREIGN: Walk.thing, MARK: Walk.mark, ROLE: Walk.preposition,
+        NOT: Walk.negation, ASK: Walk.ask, BE: Walk.auxiliary, MODAL: Walk.auxiliary,
+        PERSON: Walk.person, NUMBER: Walk.number, AND: Walk.conjunction, STOP: Walk.stop,
+        SYMBOL: Walk.symbol,
+    }.get(kind, Walk.nothing)
+    for kind in range(15)
+)  # fmt: skip
+"""What to do with each kind of entry."""
