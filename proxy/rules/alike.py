@@ -8,7 +8,8 @@ known to say nothing, speaks against serving the other's answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from typing import Final
 
 from proxy.rules.lexicon import Lexicon
@@ -19,8 +20,12 @@ MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
 
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
-"""Roles that may be said otherwise: France's capital, the capital of France."""
+"""Roles that may go unsaid: France's capital, the capital of France."""
 
+_SAME: Final = ({"of", "for"}, {"of", "in"}, {"in", "on"}, {"on", "for"}, {"with", "in"})
+"""Roles that may be said either way: a limit of speed, on speed, for speed."""
+
+_FINDING: Final = frozenset({"find", "see", "track"})
 _FIRST: Final = frozenset({"I", "me", "my"})
 _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 """What stands behind these has the opposite role without them."""
@@ -54,21 +59,23 @@ class LexicalGuard:
         for label, check in _CHECKS:
             if check(a, b):
                 return label
-        return self._content(a, b) or self._order(a, b)
+        return self._content(a, b)
 
     def _content(self, a: Reading, b: Reading) -> str:
         left = [c for c in a.roles if c not in b.roles]
         right = [c for c in b.roles if c not in a.roles]
         if not left and not right:
-            return ""
+            return self._order(a, b)
+        same: dict[str, str] = {}
         if left and right and len(left) <= MAX_LEFT and len(right) <= MAX_LEFT:
             for word in tuple(left):
                 twin = next((w for w in right if _same_word(word, w)), None)
                 if twin is not None:
+                    same[twin] = word
                     left.remove(word)
                     right.remove(twin)
         if not (left and right) and all(w in self._lexicon.light for w in left or right):
-            return ""
+            return self._order(a, _renamed(b, same) if same else b)
         return self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
 
     def _label(self, a: Reading, b: Reading, left: list[str], right: list[str]) -> str:
@@ -87,7 +94,7 @@ class LexicalGuard:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
         if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
             return ""
-        moved = _moved(a, b)
+        moved = _moved(a, b, self._lexicon.label)
         if moved is None or _phrases(a, b) != _phrases(b, a):
             return "order"
         is_asked = {"what", "who"} & a.asks and {"what", "who"} & b.asks
@@ -115,25 +122,33 @@ class LexicalGuard:
         return any([w for w in mine if w != way] == [w for w in its if w != way] for way in ways)
 
 
-def _moved(a: Reading, b: Reading) -> set[str] | None:
-    """Concepts that may stand anywhere; ``None`` if roles are not the same."""
+def _moved(a: Reading, b: Reading, labels: Container[str]) -> set[str] | None:
+    """Concepts that may stand anywhere; ``None`` if roles are not the same.
+
+    What is labelled, a time or a measure, means another one with another preposition.
+    """
     changes, moved = set(), set()
+    is_translated = "translate" in a.roles
     for word, role in a.roles.items():
         other = b.roles.get(word, role)
+        if is_translated and {role, other} == {"in", "to"}:
+            other = role
         if role == other:
             if role:
                 moved.add(word)
             continue
         changes.add((role, other))
-        if (role not in _WEAK or other not in _WEAK) and (role and other):
+        if role and other and ({role, other} not in _SAME or word in labels):
             return None
         if _ALWAYS_OTHERS & {role, other}:
             return None
         if {role, other} == {"", "of"}:
             owned, plain = (a, b) if role else (b, a)
             head = owned.heads.get(word, "")
-            if head in plain.roles and abs(plain.order.index(word) - plain.order.index(head)) != 1:
-                return None
+            if head in plain.roles:
+                first, last = sorted((plain.order.index(word), plain.order.index(head)))
+                if any(owned.heads.get(w) != head for w in plain.order[first + 1 : last]):
+                    return None
         if role in _WEAK and other in _WEAK:
             moved.add(word)
     return None if any((other, role) in changes for role, other in changes) else moved
@@ -147,6 +162,15 @@ def _phrases(a: Reading, b: Reading) -> dict[str, list[str]]:
         if role and b.roles.get(word) == role:
             found.setdefault(role, []).append(word)
     return found
+
+
+def _renamed(r: Reading, names: Mapping[str, str]) -> Reading:
+    return replace(
+        r,
+        roles={names.get(w, w): role for w, role in r.roles.items()},
+        heads={names.get(w, w): names.get(head, head) for w, head in r.heads.items()},
+        order=[names.get(w, w) for w in r.order],
+    )
 
 
 def _folded(text: str) -> str:
@@ -170,7 +194,9 @@ def _asks(a: Reading, b: Reading) -> bool:
         # what differs and how it differs is the same question, as are price and how much
         about = a.roles.keys() & b.roles.keys()
         return not (
-            (more == {"how"} and "different" in about) or (more == {"howmuch"} and "cost" in about)
+            (more == {"how"} and "different" in about)
+            or (more == {"howmuch"} and "cost" in about)
+            or (more == {"how", "where"} and _FINDING & (a.roles.keys() | b.roles.keys()))
         )
     if more == {"how"}:
         return lacking.is_task
@@ -187,8 +213,10 @@ def _modality(a: Reading, b: Reading) -> bool:
         ignored.add("can")
     if "how" in a.asks | b.asks:
         ignored |= {"can", "should"}
-    if "where" in a.asks:
+    if "where" in a.asks or "cause" in a.roles:
         ignored.add("can")
+    if "howlong" in a.asks and not (a.modals and b.modals):
+        ignored.add("should")
     return a.modals - ignored != b.modals - ignored
 
 
@@ -219,6 +247,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
     ("modality", _modality),
     ("time", _time),
     ("person", _person),
+    ("scope", lambda a, b: bool(a.joins and b.joins) and not a.joins & b.joins),
     ("relation", lambda a, b: a.relations != b.relations),
 )
 

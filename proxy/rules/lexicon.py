@@ -179,12 +179,14 @@ class Lexicon(dict[str, Entry]):
         if "@" in word or "://" in word:
             return Entry(MARK, word, word)
         if "." in word:
-            word = word.replace(".", "")
-            if word in self._kinds or word in self.concepts:
-                return self._entry(word)
-        if "_" in word or not word.isalpha():
-            kept = word in self.concepts or "_" not in word
-            return Entry(CONTENT if kept else MARK, self.concepts.get(word, spelling), word)
+            joined = word.replace(".", "")
+            if joined in self._kinds or joined in self.concepts:
+                return self._entry(joined)
+            word = joined if joined.isalpha() else word
+        if "_" in word:
+            return Entry(MARK, spelling, word)
+        if not word.isalpha():
+            return Entry(CONTENT, self.concepts.get(word, word), word)
         if spelling[2:].islower() or spelling[0].isupper():
             if word not in self.known and spelling.islower():
                 word = self._forms.spelt(word)

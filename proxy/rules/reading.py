@@ -53,6 +53,7 @@ class Reading:
     tenses: set[str] = field(default_factory=set)
     persons: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
+    joins: set[str] = field(default_factory=set)
     heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
     has_gap: bool = False
@@ -63,13 +64,14 @@ class Walk:
     """Goes through the entries of a text once and notes in the reading what they say."""
 
     __slots__ = (
-        "_entries", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r", "_role",
+        "_entries", "_head", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r", "_role",
         "_run",
     )  # fmt: skip
 
     def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
         self._r, self._entries, self._lexicon = reading, entries, lexicon
         self._role = ""
+        self._head = ""  # what stood before the preposition
         self._run = 0  # where in the order what is joined by "and" begins
         self._owner = ""  # what stood before "'s"
         self._is_joined = self._is_negated = False
@@ -94,8 +96,8 @@ class Walk:
         if self._owner:
             r.heads[self._owner] = value
             self._owner = ""
-        if role == "of" and order:
-            r.heads[value] = order[-1]
+        if role == "of" and self._head:
+            r.heads[value] = self._head
         elif role == "'s":
             self._owner, role, self._role = value, "of", ""
         if value not in r.roles:
@@ -118,6 +120,7 @@ class Walk:
         """What gives a role to what follows."""
         value = entry[1]
         self._role = "" if value == "to" and self._is_verb(i + 1) else value
+        self._head = self._r.order[-1] if self._r.order else ""
         if value in self._lexicon.weighty:
             self._r.relations.add(value)
 
@@ -127,9 +130,10 @@ class Walk:
         kind, value = self._entries[at][:2]
         return kind in (BE, MODAL) or (kind == CONTENT and value in self._lexicon.verbs)
 
-    def conjunction(self, _: Entry, __: int) -> None:
+    def conjunction(self, entry: Entry, _: int) -> None:
         """Joins what may change places."""
         self._is_joined = bool(self._r.order)
+        self._r.joins.add(entry[1])
 
     def number(self, entry: Entry, _: int) -> None:
         """A number."""
@@ -162,6 +166,8 @@ class Walk:
         """A question word."""
         value = entry[1]
         following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        if value == "yesno" and not self._is_fresh:
+            return
         if (
             value not in _CONJUNCTIONS
             or following in (BE, MODAL, STOP)
