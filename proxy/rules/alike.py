@@ -8,7 +8,8 @@ known to say nothing, speaks against serving the other's answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
@@ -52,8 +53,10 @@ class LexicalGuard:
         return "" if why and _folded(a.text) == _folded(b.text) else why
 
     def _compare(self, a: Reading, b: Reading) -> str:
-        if not (a.is_english and b.is_english):
-            return "language" if a.is_english or b.is_english or a.words != b.words else ""
+        if not (a.is_english or b.is_english):
+            return "language" if a.words != b.words else ""
+        if not ((a.is_english or a.is_bare) and (b.is_english or b.is_bare)):
+            return "language"
         if a.numbers != b.numbers:
             return "numbers"
         for label, check in _CHECKS:
@@ -94,7 +97,7 @@ class LexicalGuard:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
         if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
             return ""
-        moved = _moved(a, b, self._lexicon.label)
+        moved = _moved(a, b, self._lexicon)
         if moved is None or _phrases(a, b) != _phrases(b, a):
             return "order"
         is_asked = {"what", "who"} & a.asks and {"what", "who"} & b.asks
@@ -122,7 +125,7 @@ class LexicalGuard:
         return any([w for w in mine if w != way] == [w for w in its if w != way] for way in ways)
 
 
-def _moved(a: Reading, b: Reading, labels: Container[str]) -> set[str] | None:
+def _moved(a: Reading, b: Reading, lexicon: Lexicon) -> set[str] | None:
     """Concepts that may stand anywhere; ``None`` if roles are not the same.
 
     What is labelled, a time or a measure, means another one with another preposition.
@@ -138,20 +141,29 @@ def _moved(a: Reading, b: Reading, labels: Container[str]) -> set[str] | None:
                 moved.add(word)
             continue
         changes.add((role, other))
-        if role and other and ({role, other} not in _SAME or word in labels):
+        if role and other and ({role, other} not in _SAME or word in lexicon.label):
             return None
         if _ALWAYS_OTHERS & {role, other}:
             return None
-        if {role, other} == {"", "of"}:
-            owned, plain = (a, b) if role else (b, a)
-            head = owned.heads.get(word, "")
-            if head in plain.roles:
-                first, last = sorted((plain.order.index(word), plain.order.index(head)))
-                if any(owned.heads.get(w) != head for w in plain.order[first + 1 : last]):
-                    return None
+        if "from" in (role, other) and "to" not in {*a.roles.values(), *b.roles.values()}:
+            return None  # "Rome to Oslo" is "from Rome to Oslo", but "hide it" not "hide from it"
+        if {role, other} == {"", "of"} and _is_torn(
+            word, *((a, b) if role else (b, a)), lexicon.verbs
+        ):
+            return None
         if role in _WEAK and other in _WEAK:
             moved.add(word)
     return None if any((other, role) in changes for role, other in changes) else moved
+
+
+def _is_torn(word: str, owned: Reading, plain: Reading, verbs: AbstractSet[str]) -> bool:
+    """Whether something stands between a word and whose it is in the one, in the other."""
+    head = owned.heads.get(word, "")
+    if head not in plain.roles:
+        return False
+    first, last = sorted((plain.order.index(word), plain.order.index(head)))
+    between = plain.order[first + 1 : last]
+    return any(owned.heads.get(w) != head and (w in verbs or owned.roles.get(w)) for w in between)
 
 
 def _phrases(a: Reading, b: Reading) -> dict[str, list[str]]:

@@ -12,6 +12,9 @@ from proxy.rules.reading import Reading, Walk
 
 MAX_WORDS: Final = 200
 MAX_LENGTH: Final = 4096
+MAX_BARE: Final = 4
+"""Unknown words that are still taken for a short question in English: names, subjects."""
+
 """Longer texts are not taken apart: only the same words in the same order are alike."""
 
 _TOKEN: Final = re.compile(
@@ -45,23 +48,26 @@ class Reader:
 
     def read(self, text: str) -> Reading:
         """Takes ``text`` apart."""
-        plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_FOLDED)
-        if plain.isupper():
-            plain = plain.lower()
+        folded = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_FOLDED)
+        if folded.isupper():
+            folded = folded.lower()
         reading = Reading(text)
-        chunks = [plain] if _is_spaced(plain) else plain.split()
-        if len(chunks) > MAX_WORDS or len(plain) > MAX_LENGTH:
-            reading.words = plain.casefold().split()
+        chunks = [folded] if _is_spaced(folded) else folded.split()
+        if len(chunks) > MAX_WORDS or len(folded) > MAX_LENGTH:
+            reading.words = folded.casefold().split()
             return reading
         known = self._chunks
         entries: list[Entry] = []
         for chunk in chunks:
             entries += known.get(chunk) or self._entries(chunk)
-        reading.is_english = _is_english(entries)
-        if reading.is_english:
+        total: int = sum(map(_TALLY, entries))
+        unknown, foreign, plain = total >> 40, total >> 20 & 0xFFFFF, total & 0xFFFFF
+        reading.is_english = plain > 0 and plain * 3 >= unknown and (foreign < 2 or foreign < plain)
+        reading.is_bare = foreign == plain == 0 and 0 < unknown <= MAX_BARE and folded.isascii()
+        if reading.is_english or reading.is_bare:
             Walk(reading, _spoken(entries), self.lexicon).go()
-        else:
-            reading.words = [t.casefold() for t in _TOKEN.findall(plain) if self._says(t)]
+        if not reading.is_english:
+            reading.words = [t.casefold() for t in _TOKEN.findall(folded) if self._says(t)]
         return reading
 
     def _entries(self, chunk: str) -> tuple[Entry, ...]:
@@ -80,14 +86,6 @@ class Reader:
 def _is_spaced(text: str) -> bool:
     """Whether it has what must be read together, spaces or not: quotes, code, "5 - 3"."""
     return '"' in text or "`" in text or " -" in text or " '" in text or text[:1] == "'"
-
-
-def _is_english(entries: list[Entry]) -> bool:
-    total: int = sum(map(_TALLY, entries))
-    unknown, foreign, plain = total >> 40, total >> 20 & 0xFFFFF, total & 0xFFFFF
-    if foreign > 1 and foreign >= plain:
-        return False
-    return plain > 0 and plain * 3 >= unknown
 
 
 def _spoken(entries: list[Entry]) -> list[Entry]:

@@ -32,6 +32,7 @@ _CONJUNCTIONS: Final = ("when", "where", "who")
 class Reading:
     """What a question says.
 
+    ``is_bare`` is said of words that may be of any language, as names are.
     Of what is not English there are only ``words``, folded; of what is, all the rest.
     ``roles`` is every concept with the preposition that it stands behind, and
     ``order`` the same as they were met, but sorted where they are joined by "and".
@@ -56,6 +57,7 @@ class Reading:
     joins: set[str] = field(default_factory=set)
     heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
+    is_bare: bool = False
     has_gap: bool = False
     is_task: bool = False
 
@@ -64,8 +66,8 @@ class Walk:
     """Goes through the entries of a text once and notes in the reading what they say."""
 
     __slots__ = (
-        "_entries", "_head", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r", "_role",
-        "_run",
+        "_entries", "_head", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r",
+        "_role", "_run",
     )  # fmt: skip
 
     def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
@@ -171,7 +173,7 @@ class Walk:
         if (
             value not in _CONJUNCTIONS
             or following in (BE, MODAL, STOP)
-            or (self._is_fresh and following != PERSON)
+            or (self._is_fresh and (following != PERSON or value != "when"))
         ):
             self._r.asks.add(value)
         self._role = ""
