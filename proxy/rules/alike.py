@@ -27,6 +27,16 @@ _SAME: Final = ({"of", "for"}, {"of", "in"}, {"in", "on"}, {"on", "for"}, {"with
 """Roles that may be said either way: a limit of speed, on speed, for speed."""
 
 _FINDING: Final = frozenset({"find", "see", "track"})
+"""Where one does these is how one does them."""
+
+_EFFECTS: Final = frozenset(
+    {"cause", "reduce", "increase", "prevent", "treat", "cure", "affect", "kill"}
+)
+"""What can do these does them."""
+
+_MUTUAL: Final = frozenset({"different", "distance"})
+"""What is between two, whichever is named first."""
+
 _FIRST: Final = frozenset({"I", "me", "my"})
 _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 """What stands behind these has the opposite role without them."""
@@ -95,7 +105,7 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if (a.order == b.order and a.roles == b.roles) or "different" in a.roles:
+        if (a.order == b.order and a.roles == b.roles) or _MUTUAL & a.roles.keys():
             return ""
         moved = _moved(a, b, self._lexicon)
         if moved is None or _phrases(a, b) != _phrases(b, a):
@@ -225,7 +235,7 @@ def _modality(a: Reading, b: Reading) -> bool:
         ignored.add("can")
     if "how" in a.asks | b.asks:
         ignored |= {"can", "should"}
-    if "where" in a.asks or "cause" in a.roles:
+    if "where" in a.asks or _EFFECTS & a.roles.keys():
         ignored.add("can")
     if "howlong" in a.asks and not (a.modals and b.modals):
         ignored.add("should")

@@ -48,11 +48,17 @@ class Forms:
             for form in forms:
                 if form in known:
                     return form
-        if not forms and len(word) > _LEAST_NOUN:
+        return forms[0] if forms else self._stem(word)
+
+    def _stem(self, word: str) -> str:
+        """The verb or adjective that a noun or an adverb is made of, if it is known."""
+        if word.endswith("ly") and word[:-2] in self.known:
+            return word[:-2]
+        if len(word) > _LEAST_NOUN:
             for ending, verbs in _NOUNS:
                 if word.endswith(ending) and word.removesuffix(ending) + verbs in self._verbs:
                     return word.removesuffix(ending) + verbs
-        return forms[0] if forms else word
+        return word
 
     def spelt(self, word: str) -> str:
         """The known word that ``word`` is with two letters swapped, or one twice or once."""
