@@ -153,6 +153,8 @@ class Lexicon(dict[str, Entry]):
             return self._joined(word, self._several[word])
         if word in self._kinds:
             return Entry(*self._kinds[word], word, phrases)
+        if "@" in word or "://" in word:
+            return Entry(MARK, word, word)
         if word[0].isalpha():
             return self._word(spelling, word, phrases)
         if word[0].isdigit() or (len(word) > 1 and word[0] in "+-" and word[1].isdigit()):
@@ -176,13 +178,13 @@ class Lexicon(dict[str, Entry]):
     def _word(self, spelling: str, word: str, phrases: Trie | None) -> Entry:
         if "'" in word:
             return self._contracted(word)
-        if "@" in word or "://" in word:
-            return Entry(MARK, word, word)
         if "." in word:
             joined = word.replace(".", "")
             if joined in self._kinds or joined in self.concepts:
                 return self._entry(joined)
             word = joined if joined.isalpha() else word
+        if not word.isascii():
+            word = _unaccented(word)
         if "_" in word:
             return Entry(MARK, spelling, word)
         if not word.isalpha():
@@ -245,6 +247,13 @@ def _read_kinds(sections: dict[str, str]) -> Iterator[tuple[str, tuple[int, str]
         for value, *words in _lines(sections[name]):
             for word in words:
                 yield word, (kind, value)
+
+
+def _unaccented(word: str) -> str:
+    """As it is written on keyboards that have no accents."""
+    parts = unicodedata.normalize("NFD", word)
+    bare = "".join(c for c in parts if not unicodedata.combining(c))
+    return bare if bare.isascii() and bare else word
 
 
 def _lines(section: str) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ from proxy.rules.lexicon import DROP, MAX_KNOWN, MAX_SPELLING, STOP, Entry, Lexi
 from proxy.rules.reading import Reading, Walk
 
 MAX_WORDS: Final = 200
-MAX_LENGTH: Final = 4096
+MAX_LENGTH: Final = 2048
 MAX_BARE: Final = 4
 """Unknown words that are still taken for a short question in English: names, subjects."""
 
