@@ -153,8 +153,8 @@ def _moved(a: Reading, b: Reading, lexicon: Lexicon) -> set[str] | None:
         changes.add((role, other))
         if role and other and ({role, other} not in _SAME or word in lexicon.label):
             return None
-        if _ALWAYS_OTHERS & {role, other}:
-            return None
+        if _ALWAYS_OTHERS & {role, other} or lexicon.label.get(word) == "form":
+            return None  # "an English text in short", "a text in short English"
         if "from" in (role, other) and "to" not in {*a.roles.values(), *b.roles.values()}:
             return None  # "Rome to Oslo" is "from Rome to Oslo", but "hide it" not "hide from it"
         if {role, other} == {"", "of"} and _is_torn(
