@@ -26,9 +26,9 @@ from proxy.config.schema import Settings
 from proxy.config.schema.content import Embed
 from proxy.core.semantic import Embedder, Vector
 from proxy.embedding import model_of, open_model
+from proxy.meanings import lexical_guard
 from proxy.observe.curves import Curve, svg
 from proxy.observe.queues import Queues
-from proxy.rules.alike import why_different
 from proxy.rules.pairs import BadPairs, Pair, read_pairs
 from proxy.rules.tuning import MOST_FALSE, Judged, Row, cosine, lowest, rows, thresholds, worst
 from proxy.upstream.embedder import UpstreamEmbedder
@@ -101,7 +101,10 @@ def _tuned(options: argparse.Namespace) -> str:
     began = time.perf_counter()
     vectors, ident = asyncio.run(_embed(options, sorted({t for p in pairs for t in (p.a, p.b)})))
     took = time.perf_counter() - began
-    judged = [Judged(p, cosine(vectors[p.a], vectors[p.b]), _guard(p.a, p.b)) for p in pairs]
+    guard = lexical_guard()
+    judged = [
+        Judged(p, cosine(vectors[p.a], vectors[p.b]), guard.why_different(p.a, p.b)) for p in pairs
+    ]
     tables = Tables(at, rows(judged, at, guarded=False), rows(judged, at, guarded=True))
     if options.plot is not None:
         _write(options.plot, _drawn(options.pairs.name, tables))
@@ -194,11 +197,6 @@ def _chosen(settings: Settings, name: str) -> Embed:
             f"name a cache with semantic.embed by --cache, or a model by --model; there is {there}"
         )
     return known[name]
-
-
-def _guard(one: str, other: str) -> str:
-    """What the lexical guard says."""
-    return why_different(one, other)
 
 
 def _as_text(tables: Tables) -> str:

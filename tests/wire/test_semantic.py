@@ -191,8 +191,8 @@ async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
         await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)
         states = []
-        for i, small in enumerate(("a", "an", "the", "is", "of", "in", "to", "do"), start=1):
-            answer = await ask(running.port, request(body=chat(f"{small} capital of France")))
+        for i in range(1, 9):
+            answer = await ask(running.port, request(body=chat(QUESTION + "?" * i)))
             states.append(state(answer))
             await until(lambda i=i: status(running)["verified"] >= i)
 

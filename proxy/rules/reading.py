@@ -1,0 +1,208 @@
+"""What a question says: what it is about, what it asks, and who does what to whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.rules.lexicon import (
+    AND,
+    ASK,
+    BE,
+    CONTENT,
+    DROP,
+    FOREIGN,
+    MARK,
+    MODAL,
+    NOT,
+    NUMBER,
+    PERSON,
+    ROLE,
+    STOP,
+    SYMBOL,
+    Entry,
+    Lexicon,
+)  # fmt: skip
+
+_CONJUNCTIONS: Final = ("when", "where", "who")
+"""Words that ask only before a verb or at the beginning."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a question says.
+
+    ``is_bare`` is said of words that may be of any language, as names are.
+    Of what is not English there are only ``words``, folded; of what is, all the rest.
+    ``roles`` is every concept with the preposition that it stands behind, and
+    ``order`` the same as they were met, but sorted where they are joined by "and".
+    ``heads`` says of what stands behind "of", or before "'s", whose it is.
+    ``has_gap`` is said of "who did he hit" and "what is it made of", unlike "who hit him".
+    ``scope`` is what stands behind a negation, empty for one whose place says nothing.
+    """
+
+    text: str
+    words: list[str] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    symbols: list[str] = field(default_factory=list)
+    scope: list[str] = field(default_factory=list)
+    asks: set[str] = field(default_factory=set)
+    modals: set[str] = field(default_factory=set)
+    tenses: set[str] = field(default_factory=set)
+    persons: set[str] = field(default_factory=set)
+    relations: set[str] = field(default_factory=set)
+    joins: set[str] = field(default_factory=set)
+    heads: dict[str, str] = field(default_factory=dict)
+    is_english: bool = False
+    is_bare: bool = False
+    has_gap: bool = False
+    is_task: bool = False
+
+
+class Walk:
+    """Goes through the entries of a text once and notes in the reading what they say."""
+
+    __slots__ = (
+        "_entries", "_head", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r",
+        "_role", "_run",
+    )  # fmt: skip
+
+    def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
+        self._r, self._entries, self._lexicon = reading, entries, lexicon
+        self._role = ""
+        self._head = ""  # what stood before the preposition
+        self._run = 0  # where in the order what is joined by "and" begins
+        self._owner = ""  # what stood before "'s"
+        self._is_joined = self._is_negated = False
+        self._is_fresh = True  # at the beginning of a sentence
+
+    def go(self) -> None:
+        """Notes all of it."""
+        for i, entry in enumerate(self._entries):
+            _STEPS[entry[0]](self, entry, i)
+        r = self._r
+        if self._is_negated:
+            r.scope.append("")
+        last = next((e[0] for e in reversed(self._entries) if e[0] != STOP), DROP)
+        r.has_gap = r.has_gap or last == ROLE
+
+    def thing(self, entry: Entry, _: int) -> None:
+        """What the question may be about."""
+        r, value, role = self._r, entry[1], self._role
+        order = r.order
+        if not order and value in self._lexicon.tasks:
+            r.is_task = True
+        if self._owner:
+            r.heads[self._owner] = value
+            self._owner = ""
+        if role == "of" and self._head:
+            r.heads[value] = self._head
+        elif role == "'s":
+            self._owner, role, self._role = value, "of", ""
+        if value not in r.roles:
+            r.roles[value] = role
+            order.append(value)
+            if self._is_joined:
+                order[self._run :] = sorted(order[self._run :])
+            else:
+                self._run = len(order) - 1
+        if self._is_negated:
+            r.scope.append(value)
+        self._is_joined = self._is_fresh = self._is_negated = False
+
+    def mark(self, entry: Entry, i: int) -> None:
+        """What must be the same to the letter."""
+        self._r.marks.append(entry[1])
+        self.thing(entry, i)
+
+    def preposition(self, entry: Entry, i: int) -> None:
+        """What gives a role to what follows."""
+        value = entry[1]
+        self._role = "" if value == "to" and self._is_verb(i + 1) else value
+        self._head = self._r.order[-1] if self._r.order else ""
+        if value in self._lexicon.weighty:
+            self._r.relations.add(value)
+
+    def _is_verb(self, at: int) -> bool:
+        if at == len(self._entries):
+            return False
+        kind, value = self._entries[at][:2]
+        return kind in (BE, MODAL) or (kind == CONTENT and value in self._lexicon.verbs)
+
+    def conjunction(self, entry: Entry, _: int) -> None:
+        """Joins what may change places."""
+        self._is_joined = bool(self._r.order)
+        self._r.joins.add(entry[1])
+
+    def number(self, entry: Entry, _: int) -> None:
+        """A number."""
+        self._r.numbers.append(entry[1])
+        self._is_joined = self._is_fresh = False
+        self._run = len(self._r.order)
+
+    def stop(self, entry: Entry, _: int) -> None:
+        """The end of a clause."""
+        self._role = ""
+        self._is_joined = False
+        self._is_fresh = self._is_fresh or entry[1] == "."
+
+    def negation(self, entry: Entry, _: int) -> None:
+        """A negation."""
+        if self._is_negated or entry[1] != "not":
+            self._r.scope.append("")
+        self._is_negated = self._is_negated or entry[1] == "not"
+
+    def symbol(self, entry: Entry, _: int) -> None:
+        """An operator."""
+        self._r.symbols.append(entry[1])
+
+    def person(self, entry: Entry, _: int) -> None:
+        """A pronoun."""
+        self._r.persons.add(entry[1])
+        self._is_fresh = False
+
+    def ask(self, entry: Entry, i: int) -> None:
+        """A question word."""
+        value = entry[1]
+        following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        if value == "yesno" and not self._is_fresh:
+            return
+        if (
+            value not in _CONJUNCTIONS
+            or following in (BE, MODAL, STOP)
+            or (self._is_fresh and (following != PERSON or value != "when"))
+        ):
+            self._r.asks.add(value)
+        self._role = ""
+        self._is_fresh = False
+
+    def auxiliary(self, entry: Entry, _: int) -> None:
+        """A form of be, do or have, or a modal."""
+        r, value = self._r, entry[1]
+        if self._is_fresh:
+            r.asks.add("yesno")
+        if entry[0] == MODAL:
+            r.modals.add(value)
+        elif value != "-":
+            r.tenses.add(value)
+            r.has_gap = r.has_gap or entry[2] in ("do", "does", "did")
+        self._role = ""
+        self._is_fresh = False
+
+    def nothing(self, entry: Entry, i: int) -> None:
+        """What says nothing."""
+
+
+_STEPS: Final = tuple(
+    {
+        CONTENT: Walk.thing, FOREIGN: Walk.thing, MARK: Walk.mark, ROLE: Walk.preposition,
+        NOT: Walk.negation, ASK: Walk.ask, BE: Walk.auxiliary, MODAL: Walk.auxiliary,
+        PERSON: Walk.person, NUMBER: Walk.number, AND: Walk.conjunction, STOP: Walk.stop,
+        SYMBOL: Walk.symbol,
+    }.get(kind, Walk.nothing)
+    for kind in range(15)
+)  # fmt: skip
+"""What to do with each kind of entry."""

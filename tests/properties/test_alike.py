@@ -1,0 +1,62 @@
+"""What holds of any two texts, and of questions with one thing changed."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.semantic.measure import guard, pairs
+
+JUDGE = guard()
+QUESTIONS = [pair[side] for pair in pairs() for side in "ab"]
+WORDS = sorted({word for question in QUESTIONS for word in question.split()})
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
+questions = st.one_of(
+    st.sampled_from(QUESTIONS),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=20).map(" ".join),
+)
+either = st.one_of(texts, questions)
+
+
+@given(either, either)
+def test_both_ways_agree(one, other):
+    there, back = JUDGE.why_different(one, other), JUDGE.why_different(other, one)
+
+    assert bool(there) == bool(back)
+
+
+@given(either)
+def test_a_text_is_like_itself(text):
+    assert not JUDGE.why_different(text, text)
+    assert not JUDGE.compare(JUDGE.read(text), JUDGE.read(text))
+    assert not JUDGE.why_different(text, f"  {text} ")
+
+
+@given(questions, st.integers(0, 9), st.integers(0, 20), st.data())
+def test_another_digit_is_another_question(question, digit, at, data):
+    words = question.split()
+    words.insert(min(at, len(words)), str(data.draw(st.integers(0, 2000))))
+    one = " ".join(words)
+    place = data.draw(st.sampled_from([m.start() for m in re.finditer("[0-9]", one)]))
+    other = f"{one[:place]}{digit}{one[place + 1 :]}"
+
+    assert bool(JUDGE.why_different(one, other)) == (one != other)
+
+
+@given(questions, st.integers(0, 20))
+def test_a_not_makes_another_question(question, at):
+    words = question.split()
+    at = min(at, len(words) - 1)
+    negated = " ".join([*words[:at], "not", *words[at:]])
+
+    assert JUDGE.why_different(question, negated)
+
+
+@given(questions, st.randoms(use_true_random=False))
+def test_case_and_spaces_do_not_matter(question, random):
+    spaced = "  ".join(question.split())
+
+    assert not JUDGE.why_different(
+        question, spaced.upper() if random.random() < 0.5 else spaced.lower()
+    )

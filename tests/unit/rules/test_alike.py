@@ -1,0 +1,110 @@
+import pytest
+
+from tests.semantic.measure import guard
+
+JUDGE = guard()
+
+DIFFERENT = [
+    ("numbers", "Who won in 2014?", "Who won in 2018?"),
+    ("numbers", "How do I install Python 3.1?", "How do I install Python 3.10?"),
+    ("numbers", "dinner for two people", "dinner for three people"),
+    ("numbers", "When did World War I end?", "When did World War II end?"),
+    ("numbers", "Is it -5 degrees?", "Is it 5 degrees?"),
+    ("names", "Call PII_PERSON_w5nru4bz", "Call PII_PERSON_k2q7mmzd"),
+    ("names", "What does get_user do?", "What does get_users do?"),
+    ("names", "What does `a.b` do?", "What does `a.c` do?"),
+    ("names", "What is in ~/.bashrc?", "What is in ~/.profile?"),
+    ("names", "Who founded Apple?", "Who founded Amazon?"),
+    ("words", "capital of france", "capital of spain"),
+    ("names", "What is C?", "What is C++?"),
+    ("code", "What is 8 + 3?", "What is 8 - 3?"),
+    ("negation", "What should I eat?", "What should I not eat?"),
+    ("negation", "Can I cancel and not pay?", "Can I not cancel and pay?"),
+    ("negation", "Is it safe to eat?", "Is it unsafe to eat?"),
+    ("antonym", "How do I enable cookies?", "How do I disable cookies?"),
+    ("antonym", "How do I turn on the light?", "How do I turn off the light?"),
+    ("asks", "Who discovered it?", "When was it discovered?"),
+    ("asks", "How do I cancel?", "Can I cancel?"),
+    ("asks", "How many apples are there?", "Which apples are there?"),
+    ("asks", "How do I write a poem?", "Write a poem"),
+    ("modality", "Can I leave?", "Should I leave?"),
+    ("time", "Who is the king?", "Who was the king?"),
+    ("time", "What is the weather today?", "What is the weather tomorrow?"),
+    ("person", "What is your name?", "What is my name?"),
+    ("person", "Is he old?", "Is she old?"),
+    ("person", "Can I call the police?", "Can the police call me?"),
+    ("relation", "Should I eat before sport?", "Should I eat after sport?"),
+    ("quantity", "Is 5 kg much?", "Is 5 lb much?"),
+    ("scope", "Do all birds fly?", "Do some birds fly?"),
+    ("form", "Explain recursion", "Explain recursion in plain French"),
+    ("qualifier", "Is coffee bad?", "Is coffee bad in hospitals?"),
+    ("order", "Does stress cause pain?", "Does pain cause stress?"),
+    ("order", "flights from Rome to Oslo", "flights from Oslo to Rome"),
+    ("order", "Is Rust faster than Go?", "Is Go faster than Rust?"),
+    ("order", "Was Brutus killed by Caesar?", "Was Caesar killed by Brutus?"),
+    ("order", "Who did Brutus kill?", "Who killed Brutus?"),
+    ("order", "Is the dog's owner liable?", "Is the owner's dog liable?"),
+    ("order", "Can my employer read my email?", "Can I read my employer's email?"),
+    ("language", "¿Dónde está mi coche?", "¿Dónde está mi casa?"),
+    ("language", "法国的首都是什么", "西班牙的首都是什么"),
+    ("language", "Wo ist mein Auto?", "Where is my car?"),
+]
+
+SAME = [
+    ("How do I reset my password?", "what's the way to reset my password"),
+    ("HOW DO I RESET MY PASSWORD", "How do I reset my password?"),
+    ("Can you tell me the capital of Chad?", "Chad's capital"),
+    ("In Python, how do I sort a list?", "How do I sort a list in Python?"),
+    ("What is the difference between tea and coffee?", "coffee vs tea"),
+    ("My wi-fi isn’t working", "my wifi is not working"),
+    ("how do i change my pasword", "How do I change my password?"),
+    ("How much is 5kg of rice?", "How much is 5 kilograms of rice?"),
+    ("Is 1,000 a lot?", "Is 1000 a lot?"),
+    ("When did World War II end?", "When did WW2 end?"),
+    ("Is it safe to drink milk?", "Is drinking milk safe?"),
+    ("¿Dónde está mi coche?", "¿dónde está mi coche"),
+    ("", "  ?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "one", "other"), DIFFERENT)
+def test_what_sets_questions_apart_has_a_name(label, one, other):
+    found = {JUDGE.why_different(one, other), JUDGE.why_different(other, one)}
+
+    assert label in found
+    assert "" not in found
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_nothing_sets_rephrasings_apart(one, other):
+    assert not JUDGE.why_different(one, other)
+    assert not JUDGE.why_different(other, one)
+
+
+def test_a_question_is_read_once_and_compared_often():
+    asked = JUDGE.read("How do I boil an egg?")
+
+    assert not JUDGE.compare(asked, JUDGE.read("how to boil an egg"))
+    assert JUDGE.compare(asked, JUDGE.read("How do I peel an egg?"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 4096, "'" * 4096, '"' * 4095, "a." * 2048, "a@" * 2048, "1," * 2048, "`" * 4095,
+     "/a" * 2048, "how " * 1024, "- 1 " * 1024, "can you tell " * 300, "x'" * 2048, "[" * 4096,
+     "ab" * 60 + " " + "é" * 3000, "\U0001f600" * 2000, "a:// " * 800, "not " * 190],
+    ids=lambda text: text[:6],
+)  # fmt: skip
+def test_hostile_texts_take_a_moment_only(text):
+    assert not JUDGE.why_different(text, text)
+    JUDGE.why_different(text, text + "b")
+
+
+def test_what_is_remembered_has_a_bound():
+    judge = guard()
+
+    for start in range(0, 30_000, 100):
+        judge.read("the " + " ".join(f"w{n}" for n in range(start, start + 100)))
+
+    assert len(judge._lexicon) <= 10_000
+    assert len(judge._reader._chunks) <= 10_000
