@@ -18,15 +18,15 @@ from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import Questions, ScopedEmbedder
 from proxy.embedding import Embedders
 from proxy.observe.semantic import SemanticMeter
-from proxy.rules.alike import LexicalGuard
 from proxy.rules.likeness import Likeness
 from proxy.rules.trials import Trials
+from proxy.semantic.alike import LexicalGuard
 from proxy.semantic.finder import Semantics
 from proxy.stores.cache_redis import Shared
 from proxy.stores.sealed import Master
 from proxy.upstream.target import Upstream
 
-LEXICON: Final = Path(__file__).parent / "rules" / "lexicon.yaml"
+LEXICON: Final = Path(__file__).parent / "semantic" / "lexicon.yaml"
 
 
 def lexical_guard() -> LexicalGuard:

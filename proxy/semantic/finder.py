@@ -13,11 +13,11 @@ from proxy.core.exchange import Exchange
 from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import Asked, ScopedEmbedder, Vector
 from proxy.observe.semantic import SemanticMeter
-from proxy.rules.agreement import agree, cosine, same_words
 from proxy.rules.cacheable import CacheRule, facts_of
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, Wish, state_of
 from proxy.rules.likeness import Likeness
+from proxy.semantic.agreement import agree, cosine, same_words
 from proxy.wire.answer_text import contents_of, event_of
 from proxy.wire.questions import question_of
 from proxy.wire.replay import Entry

@@ -8,8 +8,8 @@ from time import perf_counter
 
 import orjson
 
-from proxy.rules import alike
-from proxy.rules.alike import LexicalGuard
+from proxy.semantic import alike
+from proxy.semantic.alike import LexicalGuard
 
 PAIRS = Path(__file__).parent / "pairs.jsonl"
 LEXICON = Path(alike.__file__).parent / "lexicon.yaml"

@@ -1,7 +1,7 @@
 """What the last outcomes prove."""
 
-from proxy.rules.agreement import agree, cosine
 from proxy.rules.trials import WINDOW, Trials
+from proxy.semantic.agreement import agree, cosine
 from tests.meaning import vector_of
 
 

@@ -2,8 +2,8 @@ import struct
 
 import pytest
 
-from proxy.rules.pairs import Pair
-from proxy.rules.tuning import Judged, cosine, lowest, rows, thresholds, worst
+from proxy.semantic.pairs import Pair
+from proxy.semantic.tuning import Judged, cosine, lowest, rows, thresholds, worst
 
 
 def judged(*told):

@@ -11,7 +11,7 @@ from typing import Final
 
 from proxy.core.semantic import Vector
 from proxy.rules.evidence import upper_bound
-from proxy.rules.pairs import Pair
+from proxy.semantic.pairs import Pair
 
 MOST_FALSE: Final = 0.05
 """Share of different pairs that may be taken for the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.rules.lexicon import (
+from proxy.semantic.lexicon import (
     AND,
     ASK,
     BE,

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from proxy.rules.spelling import Forms
+from proxy.semantic.spelling import Forms
 
 DROP, CONTENT, ROLE, NOT, ASK, BE, MODAL, PERSON = range(8)
 NUMBER, AND, STOP, SYMBOL, SEVERAL, FOREIGN, MARK = range(8, 15)

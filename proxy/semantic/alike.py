@@ -13,9 +13,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
-from proxy.rules.lexicon import Lexicon
-from proxy.rules.reader import Reader
-from proxy.rules.reading import Reading
+from proxy.semantic.lexicon import Lexicon
+from proxy.semantic.reader import Reader
+from proxy.semantic.reading import Reading
 
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""

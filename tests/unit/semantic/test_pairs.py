@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.rules.pairs import BadPairs, Pair, read_pairs
+from proxy.semantic.pairs import BadPairs, Pair, read_pairs
 
 LINES = """\
 {"a": "one?", "b": "two?", "same": true}

@@ -7,8 +7,8 @@ import unicodedata
 from operator import itemgetter
 from typing import Final
 
-from proxy.rules.lexicon import DROP, MAX_KNOWN, MAX_SPELLING, STOP, Entry, Lexicon, Trie
-from proxy.rules.reading import Reading, Walk
+from proxy.semantic.lexicon import DROP, MAX_KNOWN, MAX_SPELLING, STOP, Entry, Lexicon, Trie
+from proxy.semantic.reading import Reading, Walk
 
 MAX_WORDS: Final = 200
 MAX_LENGTH: Final = 2048
