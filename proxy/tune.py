@@ -29,8 +29,9 @@ from proxy.embedding import model_of, open_model
 from proxy.meanings import lexical_guard
 from proxy.observe.curves import Curve, svg
 from proxy.observe.queues import Queues
+from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import BadPairs, Pair, read_pairs
-from proxy.semantic.tuning import MOST_FALSE, Judged, Row, cosine, lowest, rows, thresholds, worst
+from proxy.semantic.tuning import MOST_FALSE, Judged, Row, lowest, rows, thresholds, worst
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.fleet import Fleet
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from operator import mul
+from struct import unpack
 from typing import Final
 
 from proxy.core.semantic import Vector
@@ -28,7 +29,8 @@ def same_words(one: str, other: str) -> bool:
 
 def cosine(one: Vector, other: Vector) -> float:
     """How near two vectors of length one are."""
-    return float(sum(map(mul, memoryview(one).cast("f"), memoryview(other).cast("f"))))
+    form = f"<{len(one) // 4}f"
+    return float(sum(map(mul, unpack(form, one), unpack(form, other))))
 
 
 def agree(one: str, other: str, near: float) -> bool:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import floor
-from operator import mul
-from struct import unpack
 from typing import Final
 
-from proxy.core.semantic import Vector
 from proxy.rules.evidence import upper_bound
 from proxy.semantic.pairs import Pair
 
@@ -56,12 +53,6 @@ class Row:
         """Of those taken for the same, those that are."""
         taken = self.hits + self.false_hits
         return self.hits / taken if taken else None
-
-
-def cosine(one: Vector, other: Vector) -> float:
-    """Of two vectors of unit length and one dimension."""
-    form = f"<{len(one) // 4}f"
-    return float(sum(map(mul, unpack(form, one), unpack(form, other))))
 
 
 def thresholds(start: float, stop: float, step: float) -> list[float]:

@@ -2,8 +2,9 @@ import struct
 
 import pytest
 
+from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import Pair
-from proxy.semantic.tuning import Judged, cosine, lowest, rows, thresholds, worst
+from proxy.semantic.tuning import Judged, lowest, rows, thresholds, worst
 
 
 def judged(*told):
