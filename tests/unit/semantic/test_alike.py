@@ -56,7 +56,7 @@ SAME = [
     ("Can you tell me the capital of Chad?", "Chad's capital"),
     ("In Python, how do I sort a list?", "How do I sort a list in Python?"),
     ("What is the difference between tea and coffee?", "coffee vs tea"),
-    ("My wi-fi isn’t working", "my wifi is not working"),
+    ("My wi-fi isn\u2019t working", "my wifi is not working"),
     ("how do i change my pasword", "How do I change my password?"),
     ("How much is 5kg of rice?", "How much is 5 kilograms of rice?"),
     ("Is 1,000 a lot?", "Is 1000 a lot?"),
