@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
 from proxy.core.endpoint import Endpoint
@@ -67,6 +68,20 @@ def _later(default: Any) -> Any:
     return field(default=default, init=False)
 
 
+class _Unread:
+    """The body of an exchange until somebody sets it or looks into it.
+
+    An answer that is at hand can mostly be found without looking.
+    """
+
+    def __get__(self, x: Exchange | None, _: type) -> dict[str, Any] | None:
+        if x is None or x.reads is None or x.raw is None:
+            return None
+        body: dict[str, Any] = x.reads(x.raw)
+        x.body = body
+        return body
+
+
 @dataclass
 class Exchange:
     """The state that stages share.
@@ -95,9 +110,11 @@ class Exchange:
     priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
     weight: int = _later(1)  # authenticate; share of a contended upstream
     raw: bytes | None = _later(None)  # parse; the client's own bytes (guards: see architecture)
+    reads: Callable[[bytes], Any] | None = _later(None)  # parse; makes of ``raw`` the body, later
     body: dict[str, Any] | None = _later(
-        None
+        _Unread()
     )  # parse; a stage that changes it replaces it by a copy
+    digested: tuple[bytes | None, bytes] = _later((None, b""))  # ``digest``; what it was made of
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
@@ -143,6 +160,15 @@ class Exchange:
         made = object.__new__(Exchange)
         made.__dict__.update(self.__dict__)
         return made
+
+    def digest(self) -> bytes:
+        """A digest of ``raw``, made once for all who ask."""
+        raw, digest = self.digested
+        if raw is None or raw is not self.raw:
+            raw = self.raw or b""
+            digest = blake2b(raw, digest_size=16).digest()
+            self.digested = (raw, digest)
+        return digest
 
     @property
     def billed(self) -> str:

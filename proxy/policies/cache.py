@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final
 
 from proxy.core.cache import Epochs, Key
@@ -82,7 +81,7 @@ class CachePolicy(Policy):
     async def on_request(self, x: Exchange) -> Reply | None:
         """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
         rule = self._rules.get(x.route)
-        if rule is None or x.body is None or x.endpoint.name not in KINDS:
+        if rule is None or x.endpoint.name not in KINDS or (x.raw is None and x.body is None):
             return None
         wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
         key = self._key(x, rule, wish)
@@ -105,7 +104,7 @@ class CachePolicy(Policy):
         facts = facts_of(x, rule, self._epochs)
         seen = None
         if wish is NO_WISH and x.raw is not None:
-            seen = (blake2b(x.raw, digest_size=16).digest(), x.tenant, facts)
+            seen = (x.digest(), x.tenant, facts)
             known = self._known.get(seen)
             if known is not None:
                 return known
