@@ -186,15 +186,15 @@ class CachePolicy(Policy):
         x = look.x
         age = max(0.0, self._clock.wall() - entry.at)
         result = layer if state == "fresh" else "stale"
-        self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
+        tokens = sum(entry.usage)
+        self._meter.hit(look.rule.name, result, age, tokens, entry.cost)
         x.finish = entry.finish
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
-        x.notes |= {
-            "cache": result,
-            "tokens_avoided": str(sum(entry.usage)),
-            "usd_avoided": f"{entry.cost / 1e9:.9f}",
-        }
+        notes = x.notes
+        notes["cache"] = result
+        notes["tokens_avoided"] = str(tokens)
+        notes["usd_avoided"] = f"{entry.cost / 1e9:.9f}"
         say(
             x,
             "hit" if state == "fresh" else "stale",

@@ -48,6 +48,7 @@ class Master:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self.ident = blake2b(secret, digest_size=4, person=b"ss key id").digest()
+        self._begin = MAGIC + self.ident
         self._indexes: dict[str, bytes] = {}
         self._values: dict[tuple[str, bytes], AESGCM] = {}
 
@@ -82,7 +83,7 @@ class Master:
         flags = 0
         if len(data) >= PACK_FROM:
             data, flags = zlib.compress(data, 1), PACKED
-        head = MAGIC + self.ident + bytes((flags,))
+        head = self._begin + bytes((flags,))
         nonce = os.urandom(NONCE)
         return (
             head + nonce + self._value(scope, salt).encrypt(nonce, data, _bound(head, scope, name))
@@ -93,10 +94,8 @@ class Master:
         if len(sealed) < LEAST:
             raise Unsealable("truncated")
         head = sealed[:HEAD]
-        if not head.startswith(MAGIC):
-            raise Unsealable("form")
-        if head[3:7] != self.ident:
-            raise Unsealable("key")
+        if not head.startswith(self._begin):
+            raise Unsealable("key" if head.startswith(MAGIC) else "form")
         nonce = sealed[HEAD : HEAD + NONCE]
         try:
             data = self._value(scope, salt).decrypt(

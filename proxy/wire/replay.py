@@ -61,21 +61,19 @@ class Entry(NamedTuple):
     @classmethod
     def unpack(cls, data: bytes) -> Entry:
         """Read what ``pack`` wrote.  Raises ``ValueError`` for anything else."""
-        end = data.find(b"\n")
-        head = orjson.loads(data[: max(0, end)])
+        begin = data.find(b"\n") + 1
+        head = orjson.loads(data[:begin])
         if not isinstance(head, list) or len(head) != 14 or head[0] != FORM:
             raise ValueError("an entry of another form")
-        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, *sizes = head
-        one, two, three = sizes
-        first = end + 1
-        if len(data) != first + one + two + three:
+        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, one, two, three = head
+        events = begin + one
+        told = events + two
+        if len(data) != told + three:
             raise ValueError("an entry of another length")
-        return cls(
-            at=at, ttl=ttl, stale=stale, status=status, kind=kind, ident=ident, target=target,
-            usage=(usage[0], usage[1]), cost=cost, finish=finish,
-            whole=data[first : first + one],
-            events=data[first + one : first + one + two],
-            told=data[first + one + two :],
+        # By place: by name it takes half as long again, and every hit is read.
+        return cls._make(
+            (at, ttl, stale, status, kind, ident, target, (usage[0], usage[1]), cost, finish,
+             data[begin:events], data[events:told], data[told:])
         )  # fmt: skip
 
 
