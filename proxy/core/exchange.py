@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Literal
 
 from proxy.core.endpoint import Endpoint
@@ -166,7 +166,8 @@ class Exchange:
         raw, digest = self.digested
         if raw is None or raw is not self.raw:
             raw = self.raw or b""
-            digest = blake2b(raw, digest_size=16).digest()
+            # In hardware nearly everywhere, and then twice as fast as BLAKE2b.
+            digest = sha256(raw).digest()
             self.digested = (raw, digest)
         return digest
 

@@ -21,7 +21,8 @@ FORM: Final = 1
 
 DONE: Final = b"data: [DONE]\n\n"
 _PREFIX: Final = {"chat": b"chatcmpl-", "completions": b"cmpl-", "responses": b"resp_"}
-_NAMES: Final = (b'"id":"%s"', b'"id": "%s"', b'"response_id":"%s"', b'"response_id": "%s"')
+_COMPACT: Final = (b'"id":"%s"', b'"response_id":"%s"')
+_SPACED: Final = (b'"id": "%s"', b'"response_id": "%s"')
 _ID: Final = re.compile(rb"[!#-\[\]-~]{1,128}")  # plain, so never escaped in JSON
 
 
@@ -142,8 +143,10 @@ def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
     if not old:
         return data
     was, now = old.encode(), _PREFIX.get(endpoint.name, b"") + new.encode()
-    names = _NAMES if endpoint.dialect == "responses" else _NAMES[:2]
-    for name in names:
+    # Whoever wrote the answer put spaces behind colons or did not; the first
+    # id stands near its beginning.
+    names = _COMPACT if _COMPACT[0] % was in data else _SPACED
+    for name in names if endpoint.dialect == "responses" else names[:1]:
         data = data.replace(name % was, name % now)
     return data
 
