@@ -79,8 +79,12 @@ def headers_that_count(raw: Sequence[tuple[bytes, bytes]]) -> str:
     """The headers that an upstream may heed; as with fields, those we do not
     know count.
     """
-    found = [(name.lower(), value) for name, value in raw if not _is_neutral(name)]
-    return repr(sorted(found)) if found else ""
+    for name, _ in raw:
+        if not _is_neutral(name):
+            break
+    else:
+        return ""
+    return repr(sorted([(name.lower(), value) for name, value in raw if not _is_neutral(name)]))
 
 
 # The same few names come with every request; what an SDK sends is a dozen.
