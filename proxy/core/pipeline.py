@@ -85,12 +85,9 @@ class Pipeline:
         self._with_half = frozenset(
             s for s in self.stages if type(s).on_response is not Policy.on_response
         )
+        more = self._with_half | {s for s in self.stages if type(s).on_end is not Policy.on_end}
         self._steps = tuple(
-            (
-                s,
-                None if type(s).on_request is Policy.on_request else s.on_request,
-                s in self._with_half or type(s).on_end is not Policy.on_end,
-            )
+            (s, None if type(s).on_request is Policy.on_request else s.on_request, s in more)
             for s in self.stages
         )
 

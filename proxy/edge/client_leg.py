@@ -27,8 +27,7 @@ _TRIED: Final = (
     b"server-timing: sidestream;dur=%s, upstream;dur=%.1f\r\n"
 )
 _UNTRIED: Final = (
-    b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %s\r\n"
-    b"server-timing: sidestream;dur=%s\r\n"
+    b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %s\r\nserver-timing: sidestream;dur=%s\r\n"
 )
 """What every answer says of us, with and without an upstream."""
 

@@ -37,11 +37,11 @@ def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
     ) % (
         wall,
         x.id.encode(),
-        _named(
+        _named((
             x.tenant, x.key_name, x.user, x.method, x.endpoint.name, x.route,
             target.name if target is not None else "", x.model,
             target.model if target is not None else "", x.stream,
-        ),
+        )),
         status_of(x, end),
         end.kind.encode(),
         x.attempts,
@@ -54,12 +54,13 @@ def line_for(x: Exchange, end: End, now: float, wall: float) -> bytes:
     )  # fmt: skip
 
 
+_Names = tuple[str, str, str, str, str, str, str, str, str, bool]
+
+
 @lru_cache(4096)
-def _named(  # noqa: PLR0913 - a key of the cache
-    tenant: str, key: str, user: str, method: str, endpoint: str, route: str, target: str,
-    model: str, upstream_model: str, stream: bool,  # noqa: FBT001
-) -> bytes:  # fmt: skip
+def _named(names: _Names) -> bytes:
     """Who asked whom for what, as the inside of a JSON object."""
+    tenant, key, user, method, endpoint, route, target, model, upstream_model, stream = names
     named = {
         "tenant": tenant or None,
         "key": key or None,

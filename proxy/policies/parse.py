@@ -18,7 +18,6 @@ from proxy.core.policy import Answer, Policy
 from proxy.wire.body import checked_name, model_of, parse_json, stream_of, user_of
 from proxy.wire.forms import form_boundary, form_fields, is_enough_of
 
-
 MAX_KNOWN: Final = 4096
 """Bodies that are remembered."""
 
