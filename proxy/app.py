@@ -151,7 +151,8 @@ class App:
                 *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
             ),
             # Only of a caller that is known is a body read.
-            ParsePolicy(settings.process.max_body),
+            # What a cache answers comes again and again.
+            ParsePolicy(settings.process.max_body, remembers=bool(settings.cache)),
             CatalogPolicy(catalog_of(settings, table), CREATED),
             RoutePolicy(table, scopes_of(settings)),
             # Both of a tenant and of a route, so after both are known.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Literal
 
 from proxy.core.endpoint import Endpoint
@@ -67,15 +68,15 @@ def _later(default: Any) -> Any:
     return field(default=default, init=False)
 
 
-@dataclass
+@dataclass(slots=True)
 class Exchange:
     """The state that stages share.
 
     Every field has one writer, named in its comment; all others read.  Times
     are seconds of the monotonic clock, 0 while the moment has not come.
 
-    Not slotted: what is filled in later stays a class attribute until then,
-    which makes an exchange in a third of the time.
+    Slotted: without, an exchange is made faster, but what is not filled in is
+    looked for on the instance and then on the class, dozens of times.
     """
 
     id: str  # edge
@@ -95,9 +96,9 @@ class Exchange:
     priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
     weight: int = _later(1)  # authenticate; share of a contended upstream
     raw: bytes | None = _later(None)  # parse; the client's own bytes (guards: see architecture)
-    body: dict[str, Any] | None = _later(
-        None
-    )  # parse; a stage that changes it replaces it by a copy
+    reads: Callable[[bytes], Any] | None = _later(None)  # parse; makes of ``raw`` the body, later
+    _body: dict[str, Any] | None = _later(None)  # see ``body``
+    digested: tuple[bytes | None, bytes] = _later((None, b""))  # ``digest``; what it was made of
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
@@ -140,11 +141,38 @@ class Exchange:
     def twin(self) -> Exchange:
         """Another exchange that is where this one is now.
 
-        Not by ``copy``, which takes ten times as long.
+        Not by ``copy``, which takes twice as long.
         """
         made = object.__new__(Exchange)
-        made.__dict__.update(self.__dict__)
+        for name in Exchange.__slots__:
+            setattr(made, name, getattr(self, name))
         return made
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """The parsed ``raw``; a stage that changes it replaces it by a copy.
+
+        Where ``reads`` is set, nobody has looked into it yet: an answer that
+        is at hand can mostly be found without.
+        """
+        body = self._body
+        if body is None and self.reads is not None and self.raw is not None:
+            body = self._body = self.reads(self.raw)
+        return body
+
+    @body.setter
+    def body(self, body: dict[str, Any] | None) -> None:
+        self._body = body
+
+    def digest(self) -> bytes:
+        """A digest of ``raw``, made once for all who ask."""
+        raw, digest = self.digested
+        if raw is None or raw is not self.raw:
+            raw = self.raw or b""
+            # In hardware nearly everywhere, and then twice as fast as BLAKE2b.
+            digest = sha256(raw).digest()
+            self.digested = (raw, digest)
+        return digest
 
     @property
     def billed(self) -> str:

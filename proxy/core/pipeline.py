@@ -60,7 +60,8 @@ class Framer(Protocol):
 
 
 Forward = Callable[[Exchange], Awaitable[Reply]]
-Step = tuple[Policy, Callable[[Exchange], Awaitable[Answer | Reply | None]] | None]
+Step = tuple[Policy, Callable[[Exchange], Awaitable[Answer | Reply | None]] | None, bool]
+"""A stage, its request half, and whether it has more: a stream half or an end."""
 
 
 class Bug(ProxyError):
@@ -84,11 +85,11 @@ class Pipeline:
         self._with_half = frozenset(
             s for s in self.stages if type(s).on_response is not Policy.on_response
         )
+        more = self._with_half | {s for s in self.stages if type(s).on_end is not Policy.on_end}
         self._steps = tuple(
-            (s, None if type(s).on_request is Policy.on_request else s.on_request)
+            (s, None if type(s).on_request is Policy.on_request else s.on_request, s in more)
             for s in self.stages
         )
-        self._with_end = frozenset(s for s in self.stages if type(s).on_end is not Policy.on_end)
 
     async def run(self, x: Exchange, client: ClientLeg, *, after: Policy | None = None) -> End:
         """Take ``x`` all the way to its end and return how it ended.
@@ -122,16 +123,17 @@ class Pipeline:
     async def _travel(
         self, x: Exchange, steps: Sequence[Step], entered: list[Policy], client: ClientLeg
     ) -> None:
-        watching = entered
-        for stage, on_request in steps:
-            entered.append(stage)
+        watching: Sequence[Policy] = entered
+        for stage, on_request, has_more in steps:
+            if has_more:
+                entered.append(stage)
             if on_request is None:
                 continue
             answer = await on_request(x)
             if answer is None:
                 continue
             # The stage that answered does not watch its own answer.
-            watching = entered[:-1]
+            watching = entered[:-1] if has_more else entered
             if isinstance(answer, Answer):
                 await self._deliver(x, answer, watching, client)
                 return
@@ -194,8 +196,6 @@ class Pipeline:
 
     def _unwind(self, x: Exchange, entered: Sequence[Policy], end: End) -> None:
         for stage in reversed(entered):
-            if stage not in self._with_end:
-                continue
             try:
                 stage.on_end(x, end)
             except Exception as exc:

@@ -23,12 +23,11 @@ _STATUS_LINES: Final = {
     for status in HTTPStatus
 }
 _TRIED: Final = (
-    b"x-sidestream-id: %s\r\n%sx-sidestream-attempts: %d\r\nx-sidestream-overhead-ms: %.2f\r\n"
-    b"server-timing: sidestream;dur=%.2f, upstream;dur=%.1f\r\n"
+    b"x-sidestream-id: %s\r\n%sx-sidestream-attempts: %d\r\nx-sidestream-overhead-ms: %s\r\n"
+    b"server-timing: sidestream;dur=%s, upstream;dur=%.1f\r\n"
 )
 _UNTRIED: Final = (
-    b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %.2f\r\n"
-    b"server-timing: sidestream;dur=%.2f\r\n"
+    b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %s\r\nserver-timing: sidestream;dur=%s\r\n"
 )
 """What every answer says of us, with and without an upstream."""
 
@@ -116,7 +115,7 @@ class Leg:
         self, x: Exchange, status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes
     ) -> bytes:
         x.overhead_s = self._clock.now() - x.started - x.upstream_s - x.queued_s
-        ours = x.overhead_s * 1000
+        ours = b"%.2f" % (x.overhead_s * 1000)
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         has_id = False
         for name, value in headers:

@@ -108,6 +108,15 @@ class ClientConnection(RequestHandler):
             self.idle_since = 0.0
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Go on reading, if somebody has stopped it.
+
+        aiohttp asks for it twice a request, and each time would go through
+        its parser once more.
+        """
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     async def start(self) -> None:
         """Serve the requests of this connection, one after another.
 

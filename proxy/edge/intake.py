@@ -52,7 +52,7 @@ class Incoming:
     __slots__ = (
         "_beginning",
         "_body_s",
-        "_expects",
+        "_is_invited",
         "connection",
         "has_body",
         "is_encoded",
@@ -77,7 +77,7 @@ class Incoming:
         self.length = int(length) if length is not None else None
         self.has_body = bool(self.length) or message.chunked
         self.is_encoded = "content-encoding" in message.headers
-        self._expects = message.headers.get("expect", "").lower() == "100-continue"
+        self._is_invited = False
 
     # what aiohttp's request handler calls
 
@@ -95,8 +95,10 @@ class Incoming:
 
     def _invite(self) -> None:
         """Tell a client that waits for it to send the body."""
-        if self._expects:
-            self._expects = False
+        if self._is_invited:
+            return
+        self._is_invited = True
+        if self.message.headers.get("expect", "").lower() == "100-continue":
             transport = self.connection.transport
             if transport is not None:
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -113,7 +115,7 @@ class Incoming:
         if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
             raise UnsupportedEncoding("send the body as it is, or with gzip or deflate")
         payload = self.payload
-        if payload.is_eof() and not self._expects:
+        if payload.is_eof():
             data = payload.read_nowait(-1)
             if not payload.at_eof() or len(data) > limit:
                 data = await self._collect(limit, data)

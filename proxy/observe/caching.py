@@ -15,6 +15,17 @@ AGES: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)
 """Seconds."""
 
 
+class _Avoided:
+    """What the hits of one cache have avoided, and how old they were."""
+
+    __slots__ = ("ages", "nanos", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.nanos = 0
+        self.ages = Histogram(AGES)
+
+
 class CacheMeter:
     """Counters of this process.  Outlives a reload; labels are names of the
     configuration and words of this program.
@@ -23,9 +34,7 @@ class CacheMeter:
     def __init__(self) -> None:
         self._results: Counter[tuple[str, str]] = Counter()
         self._unstored: Counter[tuple[str, str]] = Counter()
-        self._tokens: Counter[str] = Counter()
-        self._nanos: Counter[str] = Counter()
-        self._ages: dict[str, Histogram] = {}
+        self._avoided: dict[str, _Avoided] = {}
 
     def result(self, cache: str, result: str) -> None:
         """One request; ``result`` is a word such as ``miss``, ``follow`` or ``bypass``."""
@@ -34,12 +43,12 @@ class CacheMeter:
     def hit(self, cache: str, result: str, age: float, tokens: int, nanos: int) -> None:
         """A request that was answered, and what that avoided."""
         self._results[cache, result] += 1
-        self._tokens[cache] += tokens
-        self._nanos[cache] += nanos
-        ages = self._ages.get(cache)
-        if ages is None:
-            ages = self._ages[cache] = Histogram(AGES)
-        ages.observe(age)
+        avoided = self._avoided.get(cache)
+        if avoided is None:
+            avoided = self._avoided[cache] = _Avoided()
+        avoided.tokens += tokens
+        avoided.nanos += nanos
+        avoided.ages.observe(age)
 
     def unstored(self, cache: str, reason: str) -> None:
         """An answer that was not kept."""
@@ -62,16 +71,14 @@ class CacheMeter:
         tokens = CounterMetricFamily(
             "sidestream_cache_tokens_avoided", "Tokens not used", labels=("cache",)
         )
-        for cache, number in self._tokens.items():
-            tokens.add_metric((cache,), number)
         dollars = CounterMetricFamily(
             "sidestream_cache_usd_avoided", "Dollars not spent", labels=("cache",)
         )
-        for cache, number in self._nanos.items():
-            dollars.add_metric((cache,), number / 1e9)
         ages = HistogramMetricFamily(
             "sidestream_cache_age_seconds", "Age of what was served", labels=("cache",)
         )
-        for cache, histogram in self._ages.items():
-            ages.add_metric((cache,), histogram.buckets(), histogram.total)
+        for cache, avoided in self._avoided.items():
+            tokens.add_metric((cache,), avoided.tokens)
+            dollars.add_metric((cache,), avoided.nanos / 1e9)
+            ages.add_metric((cache,), avoided.ages.buckets(), avoided.ages.total)
         yield from (results, unstored, tokens, dollars, ages)

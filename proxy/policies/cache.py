@@ -91,7 +91,7 @@ class CachePolicy(Policy):
     async def on_request(self, x: Exchange) -> Reply | None:
         """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
         rule = self._rules.get(x.route)
-        if rule is None or x.body is None or x.endpoint.name not in KINDS:
+        if rule is None or x.endpoint.name not in KINDS or (x.raw is None and x.body is None):
             return None
         wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
         key = self._keys.find(x, rule, wish)

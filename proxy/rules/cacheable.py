@@ -97,12 +97,13 @@ def why_not(x: Exchange, rule: CacheRule, wish: Wish, body: bytes) -> str:
 
 def facts_of(x: Exchange, rule: CacheRule, epochs: Epochs) -> tuple[str | int, ...]:
     """All that shapes an answer and is not in the body."""
-    assert x.plan is not None
-    target, headers = x.plan.targets[0], x.headers
+    plan = x.plan
+    assert plan is not None
+    target = plan.targets[0]
     return (
-        x.endpoint.name, x.query, rule.name, rule.version, rule.policy, epochs.of(x.route),
+        x.endpoint.name, x.query, rule.name, rule.version, rule.policy, epochs.of(plan.route),
         target.upstream, target.model, x.user if rule.scope == "user" else "",
-        headers.get("x-sidestream-context-version", ""), headers_that_count(x.raw_headers),
+        x.headers.get("x-sidestream-context-version", ""), headers_that_count(x.raw_headers),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -105,12 +106,19 @@ def headers_that_count(raw: Sequence[tuple[bytes, bytes]]) -> str:
     """The headers that an upstream may heed; as with fields, those we do not
     know count.
     """
-    found = [
-        (lower, value)
-        for name, value in raw
-        if (lower := name.lower()) not in _NEUTRAL and not lower.startswith(_NEUTRAL_PREFIXES)
-    ]
-    return repr(sorted(found)) if found else ""
+    for name, _ in raw:
+        if not _is_neutral(name):
+            break
+    else:
+        return ""
+    return repr(sorted([(name.lower(), value) for name, value in raw if not _is_neutral(name)]))
+
+
+# The same few names come with every request; what an SDK sends is a dozen.
+@lru_cache(256)
+def _is_neutral(name: bytes) -> bool:
+    lower = name.lower()
+    return lower in _NEUTRAL or lower.startswith(_NEUTRAL_PREFIXES)
 
 
 def material(facts: Sequence[str | int], body: bytes) -> bytes:

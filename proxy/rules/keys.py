@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 from proxy.core.cache import Epochs, Key
@@ -30,7 +29,7 @@ class Keys:
         facts = facts_of(x, rule, self._epochs)
         if wish is not NO_WISH or x.raw is None:
             return _made(x, rule, wish, facts)
-        seen = (blake2b(x.raw, digest_size=16).digest(), x.tenant, facts)
+        seen = (x.digest(), x.tenant, facts)
         known = self._known.get(seen)
         if known is not None:
             return known

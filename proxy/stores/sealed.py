@@ -52,6 +52,7 @@ class Master:
         self._secret = secret
         self._purpose = purpose
         self.ident = blake2b(secret, digest_size=4, person=b"ss key id").digest()
+        self._begin = MAGIC + self.ident
         self._indexes: dict[str, bytes] = {}
         self._values: dict[tuple[str, bytes], AESGCM] = {}
 
@@ -86,7 +87,7 @@ class Master:
         flags = 0
         if len(data) >= PACK_FROM:
             data, flags = zlib.compress(data, 1), PACKED
-        head = MAGIC + self.ident + bytes((flags,))
+        head = self._begin + bytes((flags,))
         nonce = os.urandom(NONCE)
         return (
             head + nonce + self._value(scope, salt).encrypt(nonce, data, _bound(head, scope, name))
@@ -97,14 +98,13 @@ class Master:
         if len(sealed) < LEAST:
             raise Unsealable("truncated")
         head = sealed[:HEAD]
-        if not head.startswith(MAGIC):
-            raise Unsealable("form")
-        if head[3:7] != self.ident:
-            raise Unsealable("key")
-        nonce = sealed[HEAD : HEAD + NONCE]
+        if not head.startswith(self._begin):
+            raise Unsealable("key" if head.startswith(MAGIC) else "form")
+        # Looked up here and not by a call: every hit comes by.
+        value = self._values.get((scope, salt)) or self._value(scope, salt)
         try:
-            data = self._value(scope, salt).decrypt(
-                nonce, sealed[HEAD + NONCE :], _bound(head, scope, name)
+            data = value.decrypt(
+                sealed[HEAD : HEAD + NONCE], sealed[HEAD + NONCE :], _bound(head, scope, name)
             )
             return zlib.decompress(data) if head[7] & PACKED else data
         except (InvalidTag, zlib.error) as exc:

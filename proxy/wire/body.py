@@ -62,7 +62,8 @@ def parse_json(raw: bytes) -> dict[str, Any]:
             # Readers that fold case would take it for the field of that name.
             raise InvalidBody(f"a field is spelled otherwise than {name.casefold()!r}")
     names = _FIELD_NAMES.findall(raw)
-    if len(names) > len(set(names)) or b"\\u00" in raw:
+    # One byte is found many times faster than four.
+    if len(names) > len(set(names)) or (b"\\" in raw and b"\\u00" in raw):
         _refuse_twice(raw)
     return body
 

@@ -21,7 +21,8 @@ FORM: Final = 2
 
 DONE: Final = b"data: [DONE]\n\n"
 _PREFIX: Final = {"chat": b"chatcmpl-", "completions": b"cmpl-", "responses": b"resp_"}
-_NAMES: Final = (b'"id":"%s"', b'"id": "%s"', b'"response_id":"%s"', b'"response_id": "%s"')
+_COMPACT: Final = (b'"id":"%s"', b'"response_id":"%s"')
+_SPACED: Final = (b'"id": "%s"', b'"response_id": "%s"')
 _ID: Final = re.compile(rb"[!#-\[\]-~]{1,128}")  # plain, so never escaped in JSON
 
 
@@ -63,21 +64,20 @@ class Entry(NamedTuple):
     @classmethod
     def unpack(cls, data: bytes) -> Entry:
         """Read what ``pack`` wrote.  Raises ``ValueError`` for anything else."""
-        end = data.find(b"\n")
-        head = orjson.loads(data[: max(0, end)])
+        begin = data.find(b"\n") + 1
+        head = orjson.loads(data[:begin])
         if not isinstance(head, list) or len(head) != 15 or head[0] != FORM:
             raise ValueError("an entry of another form")
         _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, *sizes = head
         one, two, three = sizes
-        first = end + 1
-        if len(data) != first + one + two + three:
+        events = begin + one
+        told = events + two
+        if len(data) != told + three:
             raise ValueError("an entry of another length")
-        return cls(
-            at=at, ttl=ttl, stale=stale, status=status, kind=kind, ident=ident, target=target,
-            usage=(usage[0], usage[1]), cost=cost, finish=finish,
-            whole=data[first : first + one],
-            events=data[first + one : first + one + two],
-            told=data[first + one + two :], flags=tuple(flags),
+        # By place: by name it takes half as long again, and every hit is read.
+        return cls._make(
+            (at, ttl, stale, status, kind, ident, target, (usage[0], usage[1]), cost, finish,
+             data[begin:events], data[events:told], data[told:], tuple(flags))
         )  # fmt: skip
 
 
@@ -146,8 +146,10 @@ def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
     if not old:
         return data
     was, now = old.encode(), _PREFIX.get(endpoint.name, b"") + new.encode()
-    names = _NAMES if endpoint.dialect == "responses" else _NAMES[:2]
-    for name in names:
+    # Whoever wrote the answer put spaces behind colons or did not; the first
+    # id stands near its beginning.
+    names = _COMPACT if _COMPACT[0] % was in data else _SPACED
+    for name in names if endpoint.dialect == "responses" else names[:1]:
         data = data.replace(name % was, name % now)
     return data
 

@@ -162,6 +162,21 @@ async def test_a_request_torn_into_single_bytes_is_understood(running):
     writer.close()
 
 
+async def test_reading_goes_on_however_often_it_had_to_stop(tmp_path):
+    """More requests in one write than may wait, and bodies larger than is read ahead."""
+    large = {**CHAT, "user": "x" * 1_500_000}
+    async with (
+        Scripted([says(json_answer())]) as upstream,
+        program(tmp_path, upstream.port) as running,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request(body=CHAT) * 100 + request(body=large) * 2 + request(body=CHAT) * 100)
+        answers = [await asyncio.wait_for(read_answer(reader), 10) for _ in range(202)]
+        writer.close()
+
+    assert [a.status for a in answers] == [200] * 202
+
+
 async def test_a_compressed_body_is_read_and_sent_on_plain(tmp_path):
     async with (
         Scripted([says(json_answer())]) as upstream,
