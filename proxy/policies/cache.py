@@ -23,7 +23,7 @@ from proxy.rules.cacheable import CacheRule
 from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
 from proxy.rules.guards import mark
 from proxy.rules.keys import Keys
-from proxy.semantic.finder import Match, Semantics
+from proxy.semantic.finder import Match, Place, Semantics
 from proxy.wire.kept import (
     entry_of,
     held,
@@ -48,7 +48,8 @@ class Look:
     """One request looking for its answer.
 
     ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
-    ``match`` is the answer to a question that means the same.
+    ``place`` is where questions that mean the same are kept, ``match`` the answer
+    to one.
     """
 
     x: Exchange
@@ -59,6 +60,7 @@ class Look:
     era: bytes
     old: Entry | None = None
     is_stale: bool = False
+    place: Place | None = None
     match: Match | None = None
 
 
@@ -117,8 +119,11 @@ class CachePolicy(Policy):
                 return served
             if look.is_stale:
                 return self._stale(look)
-        if rule.likeness is not None and is_alone and wish.reads:
-            look.match = await self._semantics.find(look.x, rule, wish)
+        # Not what was asked before a purge, which the store may just have told of.
+        if rule.likeness is not None and self._keys.find(look.x, rule, wish) == look.key:
+            look.place = self._semantics.place(look.x, rule)
+        if look.place is not None and is_alone and wish.reads:
+            look.match = await self._semantics.find(look.place, rule, wish)
             if look.match is not None:
                 return self._alike(look, look.match)
         if wish.only_cached:
@@ -267,10 +272,13 @@ class CachePolicy(Policy):
         if isinstance(entry, str):
             self._meter.unstored(rule.name, entry)
             rule.vault.release(look.scope, look.key)
+            if look.place is not None:
+                self._semantics.failed(look.place, flight.error)
             return False
         seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
         rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
-        self._semantics.learn(look.x, rule, look.key, look.era, entry, look.match)
+        if look.place is not None:
+            self._semantics.learn(look.place, rule, look.key, look.era, entry, look.match)
         return True
 
     def _entry(self, look: Look, flight: Flight) -> Entry | str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from proxy.core.cache import Epochs, Key
+from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import Asked, ScopedEmbedder, Vector
@@ -34,6 +35,12 @@ LATER_S: Final = 1.0
 MAX_LEARNING: Final = 64
 """Answers that are learned from at once; what comes meanwhile is not."""
 
+TOO_MANY: Final = 429
+REST_S: Final = 60.0
+"""How long at most a tenant goes without, whose requests are refused."""
+
+MAX_RESTS: Final = 1000
+
 MAX_COMPARED: Final = 2000
 """Characters of an answer that are compared."""
 
@@ -50,9 +57,10 @@ class Match(NamedTuple):
     is_sampled: bool
 
 
-class _Place(NamedTuple):
-    """A question and where the likes of it are kept."""
+class Place(NamedTuple):
+    """A question and where the likes of it are kept, as of when it was asked."""
 
+    tenant: str
     text: str
     scope: str
     frame: bytes
@@ -82,14 +90,23 @@ class Semantics:
         self._chance = chance
         self._meter = meter
         self._learning = 0
+        self._rests: dict[str, float] = {}
 
-    async def find(self, x: Exchange, rule: CacheRule, wish: Wish) -> Match | None:
-        """What answers ``x``, if anything does and may."""
-        like = rule.likeness
-        if like is None or not like.serves:
+    def place(self, x: Exchange, rule: CacheRule) -> Place | None:
+        """Where to look for the likes of ``x``; ``None`` if it is no question or nobody looks."""
+        assert x.body is not None
+        question = question_of(x.endpoint.name, x.body) if rule.likeness is not None else None
+        if question is None or rule.likeness is None:
             return None
-        place = self._place(x, rule)
-        if place is None:
+        scope = rule.scope_of(x)
+        facts = (*facts_of(x, rule, self._epochs), rule.likeness.embedder.ident)
+        frame = rule.vault.key(scope, b"frame\n" + material(facts, canonical(question.rest)))
+        return Place(x.tenant, question.text, scope, frame.now, x.endpoint.name)
+
+    async def find(self, place: Place, rule: CacheRule, wish: Wish) -> Match | None:
+        """What answers a question, if anything does and may."""
+        like = rule.likeness
+        if like is None or not like.serves or self._rests.get(place.tenant, 0) > self._clock.now():
             return None
         vector = await _vector(like.embedder, place, like.timeout_s)
         if vector is None:
@@ -99,18 +116,20 @@ class Semantics:
         self._meter.result(rule.name, "miss" if match is None else "hit")
         return match
 
-    def _place(self, x: Exchange, rule: CacheRule) -> _Place | None:
-        assert x.body is not None
-        question = question_of(x.endpoint.name, x.body)
-        if question is None or rule.likeness is None:
-            return None
-        scope = rule.scope_of(x)
-        facts = (*facts_of(x, rule, self._epochs), rule.likeness.embedder.ident)
-        frame = rule.vault.key(scope, b"frame\n" + material(facts, canonical(question.rest)))
-        return _Place(question.text, scope, frame.now, x.endpoint.name)
+    def failed(self, place: Place, error: ProxyError | None) -> None:
+        """No answer came from upstream.
+
+        Who is refused there gets no embeddings for a while, which nobody
+        counts; nor answers that could not be checked.
+        """
+        if error is not None and error.status == TOO_MANY:
+            if len(self._rests) >= MAX_RESTS:
+                self._rests.clear()
+            wait = min(error.retry_after or REST_S, REST_S)
+            self._rests[place.tenant] = self._clock.now() + wait
 
     async def _match(
-        self, place: _Place, rule: CacheRule, like: Likeness, vector: Vector, wish: Wish
+        self, place: Place, rule: CacheRule, like: Likeness, vector: Vector, wish: Wish
     ) -> Match | None:
         """The nearest whose words say the same and whose answer is still fresh."""
         await like.questions.hear(place.scope, place.frame)
@@ -128,7 +147,7 @@ class Semantics:
                 return Match(entry, key, asked.cosine, is_sampled=self._chance() < like.verify)
         return None
 
-    async def _entry(self, rule: CacheRule, place: _Place, key: Key) -> Entry | None:
+    async def _entry(self, rule: CacheRule, place: Place, key: Key) -> Entry | None:
         data = rule.vault.near(place.scope, key)
         if data is None and rule.vault.is_shared:
             data = (await rule.vault.far(place.scope, (key,), lease_s=0.0)).data[0]
@@ -143,23 +162,27 @@ class Semantics:
     # learning
 
     def learn(
-        self, x: Exchange, rule: CacheRule, key: Key, era: bytes, entry: Entry, match: Match | None
+        self,
+        place: Place,
+        rule: CacheRule,
+        key: Key,
+        era: bytes,
+        entry: Entry,
+        match: Match | None,
     ) -> None:
-        """Take in that ``x`` was answered by ``entry``, kept under ``key``.
+        """Take in that a question was answered by ``entry``, kept under ``key``.
 
         ``match`` was served in its stead.
         """
-        like = rule.likeness
-        if like is None or entry.status != 200 or entry.finish not in FINISHED or not _said(entry):
+        if entry.status != 200 or entry.finish not in FINISHED or not _said(entry):
             return
-        place = self._place(x, rule)
-        if place is not None and self._learning < MAX_LEARNING:
+        if self._learning < MAX_LEARNING:
             self._learning += 1
             self._tasks.begin(self._learn(place, rule, key, era, entry, match))
 
     async def _learn(
         self,
-        place: _Place,
+        place: Place,
         rule: CacheRule,
         key: Key,
         era: bytes,
@@ -202,7 +225,7 @@ class Semantics:
         self._meter.verdict(rule.name, is_wrong=not is_same)
 
 
-async def _vector(embedder: ScopedEmbedder, place: _Place, timeout_s: float) -> Vector | None:
+async def _vector(embedder: ScopedEmbedder, place: Place, timeout_s: float) -> Vector | None:
     vectors = await embedder.embed([place.text], timeout_s, place.scope)
     return vectors[0] if vectors else None
 

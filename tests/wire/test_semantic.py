@@ -281,3 +281,66 @@ async def test_only_what_redaction_leaves_is_embedded(tmp_path):
         assert "example.org" not in repr(encoder.asked)
         assert state(like) == "semantic"
         assert state(other) == "miss"
+
+
+async def test_what_was_asked_before_a_purge_is_not_served_after_it(tmp_path):
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly(peer):
+        is_asked.set()
+        await may_answer.wait()
+        await says_text("OLD")(peer)
+
+    async with (
+        Scripted([slowly, says_text("NEW")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        first = asyncio.create_task(ask(running.port, request(body=chat(QUESTION))))
+        await is_asked.wait()
+        await running.worker.caches.purge(route="c")
+        may_answer.set()
+        assert (await first).json["choices"][0]["message"]["content"] == "OLD"
+        await learned(running)
+        again = await ask(running.port, request(body=chat(LIKE)))
+
+        assert (state(again), again.json["choices"][0]["message"]["content"]) == ("miss", "NEW")
+
+
+async def test_who_is_over_a_limit_buys_no_embeddings(tmp_path):
+    limits = "limits: {tight: {requests: 2/min}}"
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, extra=limits, tenant=", limits: tight") as running,
+    ):
+        bodies = [chat(f"What is thing {i}?") for i in range(30)]
+        statuses = [(await ask(running.port, request(body=body))).status for body in bodies]
+
+        assert statuses == [200] * 2 + [429] * 28
+        assert len(encoder.asked) == 3
+
+
+async def test_who_cannot_be_checked_is_served_no_likes(tmp_path):
+    limits = "limits: {tight: {requests: 2/min}}"
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(
+            tmp_path,
+            up.port,
+            encoder,
+            more=", verify: 100%",
+            extra=limits,
+            tenant=", limits: tight",
+        ) as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        answers = []
+        for i in range(1, 6):
+            answers.append(await ask(running.port, request(body=chat(QUESTION + "?" * i))))
+            await running.settled()
+
+        assert [state(a) for a in answers[:2]] == ["semantic"] * 2
+        assert {a.status for a in answers[2:]} == {429}

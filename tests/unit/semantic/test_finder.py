@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from proxy.core.cache import Terms
+from proxy.core.errors import RateLimited, UpstreamReset
 from proxy.core.plan import Plan, Target
 from proxy.observe.semantic import SemanticMeter
 from proxy.rules.cacheable import CacheRule
@@ -80,7 +81,8 @@ class World:
         )
 
     async def find(self, text, wish=NO_WISH, **more):
-        return await self.finder.find(asked(text, **more), self.rule, wish)
+        place = self.finder.place(asked(text, **more), self.rule)
+        return await self.finder.find(place, self.rule, wish)
 
     def keep(self, text, answer="Paris", match=None, **more):
         """Store an answer as the cache does, and learn from it."""
@@ -89,7 +91,8 @@ class World:
         scope = self.rule.scope_of(x)
         key = self.vault.key(scope, text.encode() + repr(sorted(more)).encode())
         self.vault.keep(scope, key, entry.pack(), era=self.vault.era(scope), seconds=3600)
-        self.finder.learn(x, self.rule, key, self.vault.era(scope), entry, match)
+        place = self.finder.place(x, self.rule)
+        self.finder.learn(place, self.rule, key, self.vault.era(scope), entry, match)
         return key
 
     async def kept(self, text, answer="Paris", **more):
@@ -248,8 +251,8 @@ async def test_it_stops_serving_when_it_is_proven_wrong_and_comes_back():
 )
 async def test_only_whole_answers_in_words_are_learned(entry):
     world = World()
-    x = asked(QUESTION)
-    world.finder.learn(x, world.rule, world.vault.key("t.acme", b""), b"", entry, None)
+    place = world.finder.place(asked(QUESTION), world.rule)
+    world.finder.learn(place, world.rule, world.vault.key("t.acme", b""), b"", entry, None)
 
     assert world.tasks.works == []
 
@@ -289,3 +292,19 @@ async def test_words_are_sealed_in_memory():
 
     (frame,) = world.questions._frames.values()
     assert b"zebra" not in b"".join(kept for _, kept in frame.nearest._names)
+
+
+async def test_who_is_refused_goes_without_for_a_while():
+    world = World()
+    await world.kept(QUESTION)
+    place = world.finder.place(asked(LIKE), world.rule)
+    world.finder.failed(place, UpstreamReset("gone"))
+    assert await world.find(LIKE) is not None
+    asked_before = len(world.embedder.asked)
+
+    world.finder.failed(place, RateLimited("too many", retry_after=30.0))
+
+    assert await world.find(LIKE) is None
+    assert len(world.embedder.asked) == asked_before
+    world.clock.advance(31)
+    assert await world.find(LIKE) is not None

@@ -64,6 +64,13 @@ def test_anything_else_makes_another_frame(other):
         chat(user("  ")),
         chat(user("word " * 120)),
         chat(user("字" * 200)),
+        chat(user("What is it?\U000e0041\U000e0042")),
+        chat(user("What\u200b is it?")),
+        chat(user("What \u2066is\u2069 it?")),
+        chat(user("What is it?\ue000")),
+        chat(user("What is it?\ufe01\U000e0101")),
+        chat(user("What is\u3164 it?")),
+        chat(user("What is\x00 it?")),
         chat("user"),
         chat(),
         {**CHAT, "messages": "hello"},
@@ -72,6 +79,21 @@ def test_anything_else_makes_another_frame(other):
 )
 def test_what_is_not_a_question_of_words_alone_is_none(body):
     assert question_of("chat", body) is None
+
+
+def test_emoji_and_letters_of_all_scripts_are_seen():
+    for text in ("I \u2764\ufe0f it?\n", "\u5b57?", "\u0646\u0639\u0645\u061f", "nai\u0308ve"):
+        assert question_of("chat", chat(user(text))) is not None
+
+
+def test_a_type_is_form_in_responses_only():
+    typed = question_of("chat", chat(user("a", type="x")))
+
+    assert typed.rest != question_of("chat", chat(user("a"))).rest
+    assert (
+        question_of("responses", {"input": [user("a", type="other")]}).rest
+        != question_of("responses", {"input": "a"}).rest
+    )
 
 
 def test_input_of_responses_is_a_text_or_turns():
