@@ -10,9 +10,11 @@ from collections import Counter
 from typing import Any
 
 from proxy.compile import redactions_of, route_table, scopes_of
-from proxy.config.schema import Settings
+from proxy.config.schema import Cache, Settings
 from proxy.core.errors import ProxyError
 from proxy.limits import allowance_table
+from proxy.rules.cacheable import When, bypass
+from proxy.rules.cachekey import canonical
 from proxy.rules.estimate import Estimator, sizes_of
 from proxy.rules.planner import Facts, plan
 from proxy.try_redaction import tried
@@ -74,7 +76,18 @@ def explain(settings: Settings, raw: bytes, tenant: str, path: str) -> dict[str,
     told["cache"] = route.cache
     semantic = settings.cache[route.cache].semantic if route.cache is not None else None
     told["semantic"] = semantic.mode if semantic is not None else "off"
+    if route.cache is not None:
+        told["bypass"] = _bypass(settings.cache[route.cache], found[1].name, body)
     return told
+
+
+def _bypass(cache: Cache, endpoint: str, body: dict[str, Any]) -> str:
+    """Why the cache would leave the request alone, in a word; empty if it would not."""
+    when = cache.when.temperature
+    allowed = When(when.sign, when.value, cache.when.seed == "given").allows(body)
+    if endpoint != "embeddings" and not allowed:
+        return "when"
+    return bypass(endpoint, body, canonical(body))
 
 
 def _limits(settings: Settings, tenant: str, facts: Facts) -> dict[str, Any]:
@@ -134,5 +147,7 @@ def as_text(told: dict[str, Any]) -> str:
             lines.append(f"  refused  {redaction['refused']}")
     lines.append(f"guards     {', '.join(told['guards']) or 'none'}")
     like = f", questions that mean the same: {told['semantic']}" if told["cache"] else ""
+    if told.get("bypass"):
+        like = f", but this request is left alone: {told['bypass']}"
     lines.append(f"cache      {told['cache'] or 'none'}{like}")
     return "\n".join(lines) + "\n"

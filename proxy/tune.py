@@ -31,7 +31,7 @@ from proxy.observe.curves import Curve, svg
 from proxy.observe.queues import Queues
 from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import BadPairs, Pair, read_pairs
-from proxy.semantic.tuning import MOST_FALSE, Judged, Row, lowest, rows, thresholds, worst
+from proxy.semantic.tuning import MOST_FALSE, Judged, Row, lost, lowest, rows, thresholds, worst
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.fleet import Fleet
 
@@ -76,7 +76,8 @@ def add_tune(actions: Any, config: Path | None) -> None:
     tune.add_argument("--step", type=float, default=0.01)
     tune.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves as an SVG")
     tune.add_argument("--show", type=int, default=0, metavar="N",
-                      help="list the N different pairs that look most alike")  # fmt: skip
+                      help="list N different pairs that look most alike, and N same ones "
+                      "that the guard keeps apart")  # fmt: skip
     tune.set_defaults(run=_run)
 
 
@@ -115,7 +116,8 @@ def _tuned(options: argparse.Namespace) -> str:
         [
             f"{head}{len(vectors)} texts by {ident} in {took:.1f} s\n\n",
             _as_text(tables),
-            *_shown(worst(judged, options.show)),
+            *_shown(worst(judged, options.show), "different pairs that look most alike"),
+            *_shown(lost(judged, options.show), "same pairs that the guard keeps apart"),
         ]
     )
 
@@ -224,18 +226,21 @@ def _advice(table: Sequence[Row]) -> str:
     row = lowest(table)
     if row is None:
         return "none of these" if table[0].different else "not known: all pairs are the same"
-    return (
+    said = (
         f"{row.threshold:g}: {row.hits} of {row.same} same, {row.false_hits} of {row.different} "
         f"different ({_percent(row.false_rate)}; with 95% confidence below "
         f"{_percent(row.false_bound)})"
     )
+    if not row.hits:
+        return f"{said}; it would serve nothing"
+    return f"{said}; lower ones were not tried (--from)" if row is table[0] else said
 
 
-def _shown(found: Iterable[Judged]) -> Iterator[str]:
-    """The pairs that deceive, and what the guard says of each."""
+def _shown(found: Iterable[Judged], heading: str) -> Iterator[str]:
+    """Pairs, and what the guard says of each."""
     for i, one in enumerate(found):
         if i == 0:
-            yield "\ndifferent pairs that look most alike, and what the guard says:\n"
+            yield f"\n{heading}, and what it says:\n"
         a, b = (orjson.dumps(text).decode() for text in (one.pair.a, one.pair.b))
         yield f"  {one.cosine:.4f}  {one.why or '-':12}  {a}  {b}\n"
 

@@ -19,6 +19,9 @@ from proxy.edge.admin import ADMIN_ONLY, has_token, refusal
 COMMAND: Final = "sidestream-command"
 """``user-agent`` of the command, which is told what is wrong in its own words."""
 
+KEY_BYTES: Final = 20
+"""Of a key of the cache."""
+
 MAX_COMPARED: Final = 1000
 """Names among which the nearest is looked for, while requests wait."""
 
@@ -102,6 +105,10 @@ class CacheApi:
             return refusal(400, "key is in hexadecimal digits, as `cache-status` shows it")
         if bool(key) == bool(route):
             return refusal(400, f"say what: {_words(request).what}")
+        if key and len(key) != KEY_BYTES:
+            return refusal(400, f"a key has {2 * KEY_BYTES} digits, as `cache-status` shows it")
+        if route and tenant:
+            return refusal(400, "a route is purged for all tenants: name one of the two")
         known = self._known()
         if route and route not in known.routes:
             return refusal(404, f"no route is named {_near(route, known.routes)}")

@@ -95,3 +95,9 @@ def worst(judged: Sequence[Judged], most: int) -> Iterator[Judged]:
     """Different pairs that look most alike, the most alike first."""
     different = [one for one in judged if not one.pair.same]
     yield from sorted(different, key=lambda one: -one.cosine)[:most]
+
+
+def lost(judged: Sequence[Judged], most: int) -> Iterator[Judged]:
+    """Same pairs that the guard keeps apart, the most alike first."""
+    kept_apart = [one for one in judged if one.pair.same and one.why]
+    yield from sorted(kept_apart, key=lambda one: -one.cosine)[:most]

@@ -67,3 +67,14 @@ def test_what_is_no_request_is_refused_as_it_would_be(settings):
         explain(settings, b"{", "other", "/v1/chat/completions")["refused"]["code"]
         == "invalid_json"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [({"temperature": 0}, ""), ({}, "when"), ({"temperature": 0, "store": True}, "store")],
+)
+def test_why_the_cache_would_leave_it_alone(settings, more, why):
+    told = explain(settings, orjson.dumps({**CHAT, **more}), "acme", "/v1/chat/completions")
+
+    assert told["bypass"] == why
+    assert (f"left alone: {why}" in as_text(told)) == bool(why)

@@ -592,7 +592,7 @@ async def test_the_command_does_it_too(tmp_path, capsys):
 GONE = "no tenant is named 'acmee'; did you mean 'acme'? If it was one before: "
 
 
-@pytest.mark.parametrize("what", ["erase?tenant=acmee", "purge?tenant=acmee&key=ab"])
+@pytest.mark.parametrize("what", ["erase?tenant=acmee", "purge?tenant=acmee&key=" + 20 * "ab"])
 async def test_a_tenant_that_is_not_configured_is_taken_for_misspelt(tmp_path, what):
     async with Scripted([]) as up, cached(tmp_path, up.port) as running:
 
@@ -613,7 +613,7 @@ def assert_told(answer, status, message):
 
 
 async def test_a_key_without_a_tenant_is_for_global_caches(tmp_path):
-    data = request("/api/cache/purge?key=ab", b"", key="admin-token")
+    data = request("/api/cache/purge?key=" + 20 * "ab", b"", key="admin-token")
     async with Scripted([]) as up:
         async with cached(tmp_path, up.port) as running:
             answer = await ask(running.worker.admin_port, data)
@@ -643,10 +643,18 @@ async def test_a_tenant_that_was_removed_can_still_be_erased(tmp_path):
     [
         (["erase", "--tenant", "acmee"], GONE + "--force"),
         (["erase", "--tenant", "acmee", "--force"], ""),
-        (["purge", "--tenant", "acmee", "--key", "ab"], GONE + "--force"),
-        (["purge", "--tenant", "acmee", "--key", "ab", "--force"], ""),
+        (["purge", "--tenant", "acmee", "--key", 20 * "ab"], GONE + "--force"),
+        (["purge", "--tenant", "acmee", "--key", 20 * "ab", "--force"], ""),
         (["purge"], "say what: --route NAME, or --key HEX --tenant NAME"),
-        (["purge", "--key", "ab"], "no cache is global, so say whose: --tenant NAME"),
+        (
+            ["purge", "--tenant", "acme", "--key", "ab"],
+            "a key has 40 digits, as `cache-status` shows it",
+        ),
+        (
+            ["purge", "--tenant", "acme", "--route", "c"],
+            "a route is purged for all tenants: name one of the two",
+        ),
+        (["purge", "--key", 20 * "ab"], "no cache is global, so say whose: --tenant NAME"),
         (["purge", "--route", "cc"], "no route is named 'cc'; did you mean 'c'?"),
     ],
 )
