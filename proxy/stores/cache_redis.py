@@ -56,7 +56,10 @@ class Shared:
         self._scripts = scripts
         self._holder = secrets.token_bytes(8)
         self._salts: dict[str, bytes] = {}
+        # Of routes that were asked for, never less than once heard; and all
+        # that the store told of last.
         self._epochs: dict[str, int] = {}
+        self._heard: dict[str, int] = {}
         self._generation = b""
         self._is_current = False
         self._told: list[Callable[[str], None]] = []
@@ -109,7 +112,10 @@ class Shared:
 
     def of(self, route: str) -> int:
         """The epoch of a route."""
-        return self._epochs.get(route, 0)
+        known = self._epochs.get(route)
+        if known is None:
+            known = self._epochs[route] = self._heard.get(route, 0)
+        return known
 
     async def get(
         self, scope: str, names: Sequence[bytes], lease_s: float, most: int = MOST
@@ -208,14 +214,14 @@ class Shared:
 
     async def purge(self, route: str) -> None:
         """Give a route a new epoch.  Raises ``StoreDown``."""
-        epoch = self._epochs[route] = self._epochs.get(route, 0) + 1
+        self._epochs[route] = self.of(route) + 1
         if self._store is not None:
-            await self._look(secrets.token_bytes(8), b"r:" + route.encode(), epoch)
+            await self._raise(route)
 
     async def _change(self, command: str, key: bytes) -> None:
         if self._store is not None:
             await self._store.call(key, command, key)
-            await self._look(secrets.token_bytes(8))
+            await self._look(secrets.token_hex(8))
 
     def _on_up(self) -> None:
         self._is_current = False
@@ -241,16 +247,27 @@ class Shared:
             except StoreDown as exc:
                 self._is_current = False
                 self._failed(exc)
+                return
+            # A purge that could not be told, or was lost since: one at a time.
+            known = self._epochs.items()
+            lost = next((r for r, epoch in known if epoch > self._heard.get(r, 0)), None)
+            if lost is not None:
+                with contextlib.suppress(StoreDown):
+                    await self._raise(lost)
 
-    async def _look(self, new: bytes = b"", field: bytes = b"", epoch: int = 0) -> None:
+    async def _raise(self, route: str) -> None:
+        field = b"r:" + route.encode("utf-8", "surrogatepass")
+        await self._look(secrets.token_hex(8), field, self._epochs[route])
+
+    async def _look(self, new: Word = b"", field: bytes = b"", epoch: int = 0) -> None:
         """Hear of purges, after one of our own if there is a ``new`` generation."""
         state = state_of(await self._ask(self._scripts.cache_state, STATE, (new, field, epoch)))
         if state.odd != self._state_odd:
             self.odd += max(0, state.odd - self._state_odd)
             self._state_odd = state.odd
-        for route, number in state.epochs.items():
-            # A purge that could not be told stays in force here.
-            self._epochs[route] = max(number, self._epochs.get(route, 0))
+        self._heard = state.epochs
+        for route, known in self._epochs.items():
+            self._epochs[route] = max(known, state.epochs.get(route, 0))
         if state.generation != self._generation:
             if self._generation or self._is_current:
                 self._salts.clear()

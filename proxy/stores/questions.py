@@ -33,8 +33,11 @@ PAGE: Final = 200
 PAGES: Final = 400
 """Pages of what was asked before that are read; not all need be questions."""
 
-FRAME: Final = 1024
+FRAME: Final = 1280
 """Bytes that a frame costs beside its questions."""
+
+LISTENING: Final = 4096
+"""Frames that have no question; forgetting them must not take long."""
 
 _HEAD: Final = struct.Struct("<HI")
 """Length of the name, length of the vector."""
@@ -146,6 +149,8 @@ class KeptQuestions:
             self._empty[ident] = None
             self.size += FRAME
             self._make_room(0, ident)
+            if len(self._empty) > LISTENING:
+                self._leave(next(iter(self._empty)))
         self._frames.move_to_end(ident)
         if ident in self._empty:
             self._empty.move_to_end(ident)
