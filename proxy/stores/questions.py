@@ -16,7 +16,7 @@ import numpy as np
 
 from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import Asked, Vector
-from proxy.stores.cache_redis import Shared
+from proxy.stores.cache_redis import MOST_QUESTION, Shared
 from proxy.stores.nearest import OVERHEAD, Nearest
 from proxy.stores.replies import Page, order
 from proxy.stores.sealed import Master, Unsealable
@@ -114,7 +114,9 @@ class KeptQuestions:
             halves = np.frombuffer(vector, "<f4").astype("<f2").tobytes()
             record = _HEAD.pack(len(asked.name), len(halves)) + asked.name + halves + sealed
             told = self._master.seal(scope, era, frame, record)
-            self._shared.learn(scope, (era, frame, asked.name, told, int(seconds * 1000), IN_FRAME))
+            words = (era, frame, asked.name, told, int(seconds * 1000), IN_FRAME)
+            if len(told) <= MOST_QUESTION:
+                self._shared.learn(scope, words)
 
     def _put(self, scope: str, frame: bytes, name: bytes, vector: Vector, sealed: bytes) -> None:
         kept = self._frame(scope, frame)

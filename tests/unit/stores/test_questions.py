@@ -22,6 +22,7 @@ class Shared:
     def __init__(self, pages=()):
         self.pages = list(pages)
         self.asked = 0
+        self.learned = 0
 
     def salt(self, scope):
         return SALT
@@ -31,7 +32,7 @@ class Shared:
         return self.pages.pop(0) if self.pages else Page([])
 
     def learn(self, *_):
-        pass
+        self.learned += 1
 
 
 class Tasks:
@@ -141,3 +142,12 @@ async def test_odd_entries_are_read_once():
     await kept.hear("t.a", b"f")
 
     assert kept._frames["t.a", b"f"].last == b"9-9"
+
+
+def test_a_question_too_large_for_the_store_is_kept_here_only():
+    kept = questions(1 << 20)
+    add(kept, b"f")
+    add(kept, b"f", b"large", np.random.default_rng(1).standard_normal(40_000).astype("<f4"))
+
+    assert kept._shared.learned == 1
+    assert b"large" in kept._frames["t.a", b"f"].nearest
