@@ -13,7 +13,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,7 @@ from proxy.observe.metrics import Metrics
 from proxy.policies.admit import Room
 from proxy.reload import Reloader
 from proxy.shared import Caches, open_shared
+from proxy.stores.outlived import Outlived
 from proxy.wire.endpoints import find
 
 log = logging.getLogger("sidestream")
@@ -178,20 +179,29 @@ class Worker:
                 watch.cancel()
             await self._leave(server)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            if server is not None:
-                server.close()
-            await self.clients.shutdown(0.1)
-            self.app.close()
-            await self.app.leave()
-            self.caches.tasks.close()
-            self.caches.meanings.close()
-            await self.caches.shared.close()
-            await self.accounts.close()
-            await runner.cleanup()
-            if self.lines is not None:
-                self.lines.close()
+            await self._end(server, runner)
+
+    async def _end(self, server: asyncio.Server | None, runner: web.AppRunner) -> None:
+        """Let go of everything, each whatever became of those before it."""
+        steps: list[Callable[[], Awaitable[object] | None]] = [
+            lambda: self.clients.shutdown(0.1),
+            self.app.close,
+            self.app.leave,
+            self.caches.tasks.close,
+            self.caches.meanings.close,
+            self.caches.shared.close,
+            self.accounts.close,
+            runner.cleanup,
+        ]
+        if server is not None:
+            steps.insert(0, server.close)
+        if self._timer is not None:
+            steps.insert(0, self._timer.cancel)
+        if self.lines is not None:
+            steps.append(self.lines.close)
+        async with contextlib.AsyncExitStack() as stack:
+            for step in reversed(steps):
+                stack.push_async_callback(_outlived, step)
 
     async def _start_listening(self) -> asyncio.Server:
         address = self._listen
@@ -247,6 +257,13 @@ def known_in(settings: Settings) -> Known:
         routes=frozenset(route.name for route in settings.routes),
         has_global=any(cache.scope == "global" for cache in settings.cache.values()),
     )
+
+
+async def _outlived(step: Callable[[], Awaitable[object] | None]) -> None:
+    with Outlived(f"to leave: {step.__qualname__}"):
+        going = step()
+        if going is not None:
+            await going
 
 
 def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:

@@ -28,7 +28,7 @@ from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, When
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
-from proxy.stores.cache_redis import Shared
+from proxy.stores.cache_redis import MOST, Shared
 from proxy.stores.opening import open_store
 from proxy.stores.pipe import StoreDown
 from proxy.stores.scripts import Scripts, load_scripts
@@ -44,6 +44,9 @@ FIRST: Final = "idempotency"
 
 FIRST_ANSWERS: Final = Size(32 << 20)
 """Bytes of memory for idempotent replays."""
+
+HEADS: Final = 64 << 10
+"""Bytes that an answer's head and seal may add to it."""
 
 
 def open_shared(settings: Settings) -> tuple[Store | None, Scripts]:
@@ -125,6 +128,7 @@ class Caches:
             )
             self._vaults[ident] = found
         found.memory.limit = cache.max_size
+        found.most = max(MOST, cache.max_entry + HEADS)
         return found
 
     def _secrets(self, cache: schema.Cache) -> tuple[bytes, ...]:
@@ -193,6 +197,7 @@ class Caches:
         return {
             "shared": self.shared.is_up if self.shared.has_store else None,
             "store_failures": self.shared.failures,
+            "store_odd": self.shared.odd,
             "flights": len(self.flights),
             "caches": {
                 name: {"entries": len(vault.memory), "bytes": vault.memory.size}
@@ -224,6 +229,11 @@ class Caches:
             "sidestream_cache_store_failures",
             "Times the shared cache could not be asked",
             value=self.shared.failures,
+        )
+        yield CounterMetricFamily(
+            "sidestream_cache_store_odd",
+            "Things the shared cache holds or answers that no replica has put there",
+            value=self.shared.odd,
         )
 
     async def erase(self, tenant: str) -> None:

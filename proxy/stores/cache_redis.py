@@ -17,15 +17,23 @@ from typing import Any, Final
 
 import hiredis
 
+from proxy.stores.outlived import Outlived
 from proxy.stores.pipe import StoreDown, Word
+from proxy.stores.replies import SALT, OddReply, Page, kept_of, page_of, state_of
 from proxy.stores.scripts import Script, Scripts
+from proxy.stores.sealed import KEY_SIZE
 from proxy.stores.store import Store
 
 log = logging.getLogger("sidestream.cache")
 
 STATE: Final = b"ss:{cache}"
 POLL_S: Final = 1.0
-SALT: Final = 32
+MOST: Final = 4 << 20
+"""Bytes of answers in one reply, unless a cache says otherwise."""
+
+MOST_QUESTION: Final = 64 << 10
+MOST_PAGE: Final = 1 << 20
+"""Bytes of one question that was sealed, and of those in one reply."""
 
 Put = tuple[bytes, bytes, int]
 """Name, sealed answer, time to live in ms."""
@@ -39,7 +47,8 @@ def salt_key(scope: str) -> bytes:
 class Shared:
     """The part of caches that outlives a reload and is the same for all of them.
 
-    ``on_purge`` functions are told that somebody has purged.
+    ``on_purge`` functions are told that somebody has purged.  ``odd`` counts what
+    the store holds or answers that no replica has put there.
     """
 
     def __init__(self, store: Store | None, scripts: Scripts) -> None:
@@ -47,13 +56,18 @@ class Shared:
         self._scripts = scripts
         self._holder = secrets.token_bytes(8)
         self._salts: dict[str, bytes] = {}
+        # Of routes that were asked for, never less than once heard; and all
+        # that the store told of last.
         self._epochs: dict[str, int] = {}
+        self._heard: dict[str, int] = {}
         self._generation = b""
         self._is_current = False
         self._told: list[Callable[[str], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
+        self._state_odd = 0
         self.failures = 0
+        self.odd = 0
 
     @property
     def is_up(self) -> bool:
@@ -77,8 +91,8 @@ class Shared:
         """Listen no more; the store itself belongs to others too."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Not awaited itself: what it may have failed of is no matter now.
+            await asyncio.wait({self._task})
             self._task = None
 
     def on_purge(self, told: Callable[[str], None]) -> None:
@@ -98,23 +112,33 @@ class Shared:
 
     def of(self, route: str) -> int:
         """The epoch of a route."""
-        return self._epochs.get(route, 0)
+        known = self._epochs.get(route)
+        if known is None:
+            known = self._epochs[route] = self._heard.get(route, 0)
+        return known
 
-    async def get(self, scope: str, names: Sequence[bytes], lease_s: float) -> list[Any] | None:
-        """Whether the lease is ours, then what is kept; ``None`` if nobody could be asked."""
-        # Never a salt that was known: it may have been erased just now.
-        reply = await self._run(
-            self._scripts.cache_get,
-            scope,
-            (os.urandom(SALT), self._holder if lease_s else b"", int(lease_s * 1000), *names),
-        )
-        if not isinstance(reply, list):
+    async def get(
+        self, scope: str, names: Sequence[bytes], lease_s: float, most: int = MOST
+    ) -> tuple[bool, list[Any]] | None:
+        """Whether the lease is ours, and what is kept: bytes, ``None``, or something
+        odd; ``None`` if nobody could be asked.  All may weigh ``most`` bytes.
+        """
+        if not self.is_up:
             return None
-        salt = reply[0]
+        # Never a salt that was known: it may have been erased just now.
+        holder = self._holder if lease_s else b""
+        fresh, lease_ms = os.urandom(SALT), int(lease_s * 1000)
+        args: tuple[Word, ...] = (fresh, holder, lease_ms, most, *names)
+        try:
+            reply = await self._ask(self._scripts.cache_get, salt_key(scope), args)
+            salt, is_ours, kept = kept_of(reply, len(names))
+        except StoreDown as exc:
+            self._failed(exc)
+            return None
         if salt != self._salts.get(scope):
             self._salts[scope] = salt
             self._tell(scope)
-        return reply[1:]
+        return is_ours, kept
 
     def put(self, scope: str, salt: bytes, lease: bytes, puts: Sequence[Put]) -> None:
         """Keep answers and give a lease back; nobody waits for it."""
@@ -137,29 +161,22 @@ class Shared:
 
     async def questions(
         self, scope: str, frame: bytes, most: int, *, after: bytes = b"", before: bytes = b"+"
-    ) -> list[Any]:
+    ) -> Page:
         """Questions of a frame: those ``after`` one from the oldest on, else the
         newest ``before`` one first.
         """
         if not self.is_up:
-            return []
-        assert self._store is not None
-        key = salt_key(scope)[:-1] + b"q:" + frame
-        command, way = (
-            ("XRANGE", (b"(" + after, b"+"))
-            if after
-            else ("XREVRANGE", (before if before == b"+" else b"(" + before, b"-"))
-        )
+            return Page([])
+        way = ("XRANGE", after, "+") if after else ("XREVRANGE", before, "-")
+        args = (frame, *way, most, KEY_SIZE, MOST_QUESTION, MOST_PAGE)
         try:
-            rows = await self._store.call(key, command, key, *way, "COUNT", most)
-        except StoreDown:
-            self.failures += 1
-            return []
-        return rows if isinstance(rows, list) else []
+            page = page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
+        except StoreDown as exc:
+            self._failed(exc)
+            return Page([])
+        return page
 
-    async def _run(self, script: Script, scope: str, args: tuple[Word, ...]) -> Any:
-        if not self.is_up:
-            return None
+    async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
         assert self._store is not None
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -167,11 +184,19 @@ class Shared:
             if not future.done():
                 future.set_result(reply)
 
-        self._store.run(script, salt_key(scope), args, done)
+        self._store.run(script, key, args, done)
         reply = await future
-        if isinstance(reply, StoreDown | hiredis.ReplyError):
-            self.failures += 1
+        if isinstance(reply, StoreDown):
+            raise reply
+        if isinstance(reply, hiredis.ReplyError):
+            raise StoreDown(str(reply))
         return reply
+
+    def _failed(self, error: StoreDown) -> None:
+        if isinstance(error, OddReply):
+            self.odd += 1
+        else:
+            self.failures += 1
 
     async def drop(self, scope: str, name: bytes) -> None:
         """Delete one answer everywhere.  Raises ``StoreDown``."""
@@ -189,16 +214,14 @@ class Shared:
 
     async def purge(self, route: str) -> None:
         """Give a route a new epoch.  Raises ``StoreDown``."""
-        self._epochs[route] = self._epochs.get(route, 0) + 1
+        self._epochs[route] = self.of(route) + 1
         if self._store is not None:
-            await self._change("HINCRBY", STATE, b"r:" + route.encode(), 1)
-            await self._poll()
+            await self._raise(route)
 
-    async def _change(self, command: str, key: bytes, *words: Word) -> None:
-        if self._store is None:
-            return
-        await self._store.call(key, command, key, *words)
-        await self._store.call(STATE, "HSET", STATE, "generation", secrets.token_hex(8))
+    async def _change(self, command: str, key: bytes) -> None:
+        if self._store is not None:
+            await self._store.call(key, command, key)
+            await self._look(secrets.token_hex(8))
 
     def _on_up(self) -> None:
         self._is_current = False
@@ -207,30 +230,47 @@ class Shared:
     async def _follow(self) -> None:
         while True:
             self._asked.clear()
-            await self._poll()
+            with Outlived("to hear of purges") as poll:
+                await self._poll()
+            if poll.is_failed:
+                self._is_current = False
+                self.failures += 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._asked.wait()
 
     async def _poll(self) -> None:
         assert self._store is not None
-        if not self._store.is_up:
-            return
-        try:
-            reply = await self._store.call(STATE, "HGETALL", STATE)
-        except StoreDown:
-            self._is_current = False
-            return
-        state = dict(zip(reply[::2], reply[1::2], strict=True))
-        for name, value in state.items():
-            if name.startswith(b"r:"):
-                route = name[2:].decode()
-                # A purge that could not be told stays in force here.
-                self._epochs[route] = max(int(value), self._epochs.get(route, 0))
-        generation = state.get(b"generation", b"")
-        if generation != self._generation:
+        if self._store.is_up:
+            try:
+                await self._look()
+            except StoreDown as exc:
+                self._is_current = False
+                self._failed(exc)
+                return
+            # A purge that could not be told, or was lost since: one at a time.
+            known = self._epochs.items()
+            lost = next((r for r, epoch in known if epoch > self._heard.get(r, 0)), None)
+            if lost is not None:
+                with contextlib.suppress(StoreDown):
+                    await self._raise(lost)
+
+    async def _raise(self, route: str) -> None:
+        field = b"r:" + route.encode("utf-8", "surrogatepass")
+        await self._look(secrets.token_hex(8), field, self._epochs[route])
+
+    async def _look(self, new: Word = b"", field: bytes = b"", epoch: int = 0) -> None:
+        """Hear of purges, after one of our own if there is a ``new`` generation."""
+        state = state_of(await self._ask(self._scripts.cache_state, STATE, (new, field, epoch)))
+        if state.odd != self._state_odd:
+            self.odd += max(0, state.odd - self._state_odd)
+            self._state_odd = state.odd
+        self._heard = state.epochs
+        for route, known in self._epochs.items():
+            self._epochs[route] = max(known, state.epochs.get(route, 0))
+        if state.generation != self._generation:
             if self._generation or self._is_current:
                 self._salts.clear()
                 self._tell("")
-            self._generation = generation
+            self._generation = state.generation
         self._is_current = True

@@ -201,8 +201,10 @@ class Link:
             await pipe.call("AUTH", *user, address.password)
         if address.db:
             await pipe.call("SELECT", address.db)
-        if self._recheck_s and (await pipe.call("ROLE"))[0] != b"master":
-            raise StoreDown("it is not the master")
+        if self._recheck_s:
+            role = await pipe.call("ROLE")
+            if not isinstance(role, list) or role[:1] != [b"master"]:
+                raise StoreDown("it is not the master")
         for script in self._scripts:
             await pipe.call("SCRIPT", "LOAD", script.text)
 

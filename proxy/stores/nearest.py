@@ -25,6 +25,9 @@ MOST: Final = 64
 """At most so many are compared in full where there are more."""
 
 FIRST: Final = 8
+BLOCK: Final = 1024
+"""Rows that are made at once, and never moved; the first so many double from ``FIRST``."""
+
 OVERHEAD: Final = 250
 """Bytes an entry costs beside its vector and what is kept with it."""
 
@@ -45,8 +48,10 @@ class Nearest:
         self._rows: dict[bytes, int] = {}  # the oldest first
         self._names: list[tuple[bytes, bytes]] = []
         self._free: list[int] = []
-        self._vectors: Array = np.zeros((0, 0), np.float16)
-        self._signs: Array = np.zeros((0, 0), np.uint64)
+        self._dimension = 0
+        self._room = 0
+        self._vectors: list[Array] = []
+        self._signs: list[Array] = []
         self._kept_bytes = 0
 
     def __len__(self) -> int:
@@ -58,10 +63,21 @@ class Nearest:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return (
-            self._vectors.nbytes + self._signs.nbytes
-            + self._kept_bytes + len(self._rows) * OVERHEAD
-        )  # fmt: skip
+        rows = self._room * _row_bytes(self._dimension)
+        return rows + self._kept_bytes + len(self._rows) * OVERHEAD
+
+    def cost(self, vector: Vector) -> int:
+        """Bytes that room for one more such vector takes; 0 where there is some."""
+        dimension = len(vector) // 4
+        if dimension != self._dimension:
+            return FIRST * _row_bytes(dimension)
+        if self._free or len(self._names) < self._room:
+            return 0
+        return self._step() * _row_bytes(dimension)
+
+    def _step(self) -> int:
+        """Rows to make next."""
+        return max(FIRST, min(self._room, BLOCK))
 
     def add(self, name: bytes, vector: Vector, kept: bytes) -> None:
         """Keep a vector in the place of any of that name.
@@ -69,7 +85,7 @@ class Nearest:
         One of another dimension than those before makes them useless: they go.
         """
         numbers: Array = np.frombuffer(vector, "<f4")
-        if numbers.size != self._vectors.shape[1]:
+        if numbers.size != self._dimension:
             self._restart(numbers.size)
         self.drop(name)
         if len(self._rows) >= self.limit:
@@ -77,8 +93,8 @@ class Nearest:
         row = self._free.pop() if self._free else self._new_row()
         self._rows[name] = row
         self._names[row] = (name, kept)
-        self._vectors[row] = numbers
-        self._signs[row] = _signs_of(numbers)
+        self._vectors[row // BLOCK][row % BLOCK] = numbers
+        self._signs[row // BLOCK][row % BLOCK] = _signs_of(numbers)
         self._kept_bytes += len(kept)
 
     def _restart(self, dimension: int) -> None:
@@ -86,16 +102,25 @@ class Nearest:
         self._names.clear()
         self._free.clear()
         self._kept_bytes = 0
-        self._vectors = np.zeros((FIRST, dimension), np.float16)
-        self._signs = np.zeros((FIRST, -(-dimension // 64)), np.uint64)
+        self._dimension = dimension
+        self._room = 0
+        self._vectors.clear()
+        self._signs.clear()
 
     def _new_row(self) -> int:
         row = len(self._names)
         self._names.append((b"", b""))
-        if row >= len(self._vectors):
-            more = max(FIRST, len(self._vectors))
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors[:more])])
-            self._signs = np.concatenate([self._signs, np.zeros_like(self._signs[:more])])
+        if row >= self._room:
+            step = self._step()
+            vectors: Array = np.zeros((step, self._dimension), np.float16)
+            signs: Array = np.zeros((step, -(-self._dimension // 64)), np.uint64)
+            if row % BLOCK:
+                self._vectors[-1] = np.concatenate([self._vectors[-1], vectors])
+                self._signs[-1] = np.concatenate([self._signs[-1], signs])
+            else:
+                self._vectors.append(vectors)
+                self._signs.append(signs)
+            self._room += step
         return row
 
     def drop(self, name: bytes) -> None:
@@ -104,17 +129,24 @@ class Nearest:
         if row is not None:
             self._kept_bytes -= len(self._names[row][1])
             self._names[row] = (b"", b"")
-            self._vectors[row] = 0  # at right angles to everything
+            self._vectors[row // BLOCK][row % BLOCK] = 0  # at right angles to everything
             self._free.append(row)
 
     def find(self, vector: Vector, threshold: float, most: int) -> list[Near]:
         """At most ``most`` with a cosine of ``threshold`` or more, the nearest first."""
         wanted: Array = np.frombuffer(vector, "<f4")
         used = len(self._names)
-        if not self._rows or wanted.size != self._vectors.shape[1]:
+        if not self._rows or wanted.size != self._dimension:
             return []
-        rows = np.arange(used) if used <= SMALL else self._likely(wanted, threshold, used)
-        cosines = self._vectors[rows].astype(np.float32) @ wanted
+        if used <= SMALL:
+            rows: Array = np.arange(used)
+            vectors = self._vectors[0][:used]
+        else:
+            rows = self._likely(wanted, threshold)
+            if not len(rows):
+                return []
+            vectors = np.stack([self._vectors[row // BLOCK][row % BLOCK] for row in rows.tolist()])
+        cosines = vectors.astype(np.float32) @ wanted
         best = np.argsort(-cosines, kind="stable")[:most]
         found = []
         for at in best:
@@ -124,16 +156,23 @@ class Nearest:
                 found.append(Near(min(1.0, cosine), name, kept))
         return found
 
-    def _likely(self, wanted: Array, threshold: float, used: int) -> Array:
+    def _likely(self, wanted: Array, threshold: float) -> Array:
         """Rows whose signs differ in no more places than those of near vectors do."""
         bits = wanted.size
-        counts = np.bitwise_count(self._signs[:used] ^ _signs_of(wanted)).sum(1, dtype=np.int32)
+        signs = _signs_of(wanted)
+        counts = np.concatenate(
+            [np.bitwise_count(block ^ signs).sum(1, dtype=np.int32) for block in self._signs]
+        )[: len(self._names)]
         share = math.acos(max(-1.0, min(1.0, threshold))) / math.pi
         bound = bits * share + 4 * math.sqrt(bits * share * (1 - share)) + 1
         rows = np.flatnonzero(counts <= bound)
         if len(rows) > MOST:
             rows = rows[np.argpartition(counts[rows], MOST)[:MOST]]
         return rows
+
+
+def _row_bytes(dimension: int) -> int:
+    return 2 * dimension + 8 * -(-dimension // 64)
 
 
 def _signs_of(numbers: Array) -> Array:

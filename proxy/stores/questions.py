@@ -16,8 +16,9 @@ import numpy as np
 
 from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import Asked, Vector
-from proxy.stores.cache_redis import Shared
-from proxy.stores.nearest import Nearest
+from proxy.stores.cache_redis import MOST_QUESTION, Shared
+from proxy.stores.nearest import OVERHEAD, Nearest
+from proxy.stores.replies import Page, order
 from proxy.stores.sealed import Master, Unsealable
 
 IN_FRAME: Final = 20_000
@@ -29,8 +30,20 @@ HEAR_S: Final = 1.0
 PAGE: Final = 200
 """Questions in one call of the store: opening them takes a millisecond."""
 
+PAGES: Final = 400
+"""Pages of what was asked before that are read; not all need be questions."""
+
+FRAME: Final = 1280
+"""Bytes that a frame costs beside its questions."""
+
+LISTENING: Final = 4096
+"""Frames that have no question; forgetting them must not take long."""
+
 _HEAD: Final = struct.Struct("<HI")
 """Length of the name, length of the vector."""
+
+_Ident = tuple[str, bytes]
+"""Scope and frame."""
 
 
 class _Frame:
@@ -39,6 +52,11 @@ class _Frame:
     """
 
     __slots__ = ("heard", "last", "nearest")
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return FRAME + self.nearest.size
 
     def __init__(self) -> None:
         self.nearest = Nearest(IN_FRAME)
@@ -57,7 +75,9 @@ class KeptQuestions:
         self._tasks = tasks
         self._clock = clock
         self._is_far = is_far
-        self._frames: OrderedDict[tuple[str, bytes], _Frame] = OrderedDict()
+        self._frames: OrderedDict[_Ident, _Frame] = OrderedDict()
+        # Those among them that have no question: they leave first.
+        self._empty: OrderedDict[_Ident, None] = OrderedDict()
         self.limit = 0
         self.size = 0
         self.rejected = 0
@@ -94,24 +114,48 @@ class KeptQuestions:
             halves = np.frombuffer(vector, "<f4").astype("<f2").tobytes()
             record = _HEAD.pack(len(asked.name), len(halves)) + asked.name + halves + sealed
             told = self._master.seal(scope, era, frame, record)
-            self._shared.learn(scope, (era, frame, asked.name, told, int(seconds * 1000), IN_FRAME))
+            words = (era, frame, asked.name, told, int(seconds * 1000), IN_FRAME)
+            if len(told) <= MOST_QUESTION:
+                self._shared.learn(scope, words)
 
     def _put(self, scope: str, frame: bytes, name: bytes, vector: Vector, sealed: bytes) -> None:
         kept = self._frame(scope, frame)
+        cost = kept.nearest.cost(vector) + OVERHEAD + len(sealed)
+        self._make_room(cost, (scope, frame))
+        # Where there is none, it takes the place of the oldest.
+        fits = self.size + cost <= self.limit
+        kept.nearest.limit = IN_FRAME if fits else max(1, len(kept.nearest))
         before = kept.nearest.size
         kept.nearest.add(name, vector, sealed)
         self.size += kept.nearest.size - before
-        while self.size > self.limit and len(self._frames) > 1:
-            _, oldest = self._frames.popitem(last=False)
-            self.size -= oldest.nearest.size
-        if self.size > self.limit:
-            kept.nearest.limit = max(1, len(kept.nearest))
+        self._empty.pop((scope, frame), None)
+
+    def _make_room(self, cost: int, but: _Ident) -> None:
+        """Let frames go, those without a question first, then the longest unused."""
+        while self.size + cost > self.limit and len(self._frames) > 1:
+            others = len(self._empty) - (but in self._empty)
+            least: OrderedDict[_Ident, Any] = self._empty if others else self._frames
+            if next(iter(least)) == but:
+                least.move_to_end(but)
+            self._leave(next(iter(least)))
+
+    def _leave(self, ident: _Ident) -> None:
+        self._empty.pop(ident, None)
+        self.size -= self._frames.pop(ident).size
 
     def _frame(self, scope: str, frame: bytes) -> _Frame:
-        kept = self._frames.get((scope, frame))
+        ident = (scope, frame)
+        kept = self._frames.get(ident)
         if kept is None:
-            kept = self._frames[scope, frame] = _Frame()
-        self._frames.move_to_end((scope, frame))
+            kept = self._frames[ident] = _Frame()
+            self._empty[ident] = None
+            self.size += FRAME
+            self._make_room(0, ident)
+            if len(self._empty) > LISTENING:
+                self._leave(next(iter(self._empty)))
+        self._frames.move_to_end(ident)
+        if ident in self._empty:
+            self._empty.move_to_end(ident)
         return kept
 
     def drop(self, scope: str, frame: bytes, name: bytes) -> None:
@@ -125,7 +169,7 @@ class KeptQuestions:
     def forget(self, scope: str) -> None:
         """Forget a scope, or ("") all."""
         for ident in [i for i in self._frames if not scope or i[0] == scope]:
-            self.size -= self._frames.pop(ident).nearest.size
+            self._leave(ident)
 
     def _open(self, scope: str, name: bytes, sealed: bytes) -> bytes | None:
         try:
@@ -145,31 +189,35 @@ class KeptQuestions:
             return
         kept.heard = self._clock.now()
         if kept.last:
-            rows = await self._shared.questions(scope, frame, PAGE, after=kept.last)
-            self._take(scope, frame, kept, rows)
-            if len(rows) == PAGE:
+            page = await self._shared.questions(scope, frame, PAGE, after=kept.last)
+            self._take(scope, frame, kept, page)
+            if page.is_more:
                 kept.heard -= HEAR_S
             return
-        rows = await self._shared.questions(scope, frame, PAGE)
-        self._take(scope, frame, kept, rows[::-1])
-        if len(rows) == PAGE:
-            self._tasks.begin(self._older(scope, frame, kept, rows[-1][0]))
+        page = await self._shared.questions(scope, frame, PAGE)
+        self._take(scope, frame, kept, page)
+        if page.is_more and page.last:
+            self._tasks.begin(self._older(scope, frame, kept, page.last))
 
     async def _older(self, scope: str, frame: bytes, kept: _Frame, before: bytes) -> None:
-        while self._frames.get((scope, frame)) is kept and len(kept.nearest) < kept.nearest.limit:
-            rows = await self._shared.questions(scope, frame, PAGE, before=before)
-            self._take(scope, frame, kept, rows)
-            if len(rows) < PAGE:
+        for _ in range(PAGES):
+            is_full = len(kept.nearest) >= kept.nearest.limit
+            if is_full or self._frames.get((scope, frame)) is not kept:
                 return
-            before = rows[-1][0]
+            page = await self._shared.questions(scope, frame, PAGE, before=before)
+            self._take(scope, frame, kept, page)
+            if not page.is_more or not page.last:
+                return
+            before = page.last
             await self._tasks.pause(0)
 
-    def _take(self, scope: str, frame: bytes, kept: _Frame, rows: list[Any]) -> None:
-        for ident, pairs in rows:
-            kept.last = max(kept.last, ident, key=_order)
-            for name, told in zip(pairs[::2], pairs[1::2], strict=True):
-                if name not in kept.nearest and self._frames.get((scope, frame)) is kept:
-                    self._take_one(scope, frame, name, told)
+    def _take(self, scope: str, frame: bytes, kept: _Frame, page: Page) -> None:
+        kept.last = max(kept.last, page.first, page.last, key=order)
+        self.rejected += page.odd
+        # The oldest first, as they are the first to leave again.
+        for _, name, told in sorted(page.rows, key=lambda row: order(row[0])):
+            if name not in kept.nearest and self._frames.get((scope, frame)) is kept:
+                self._take_one(scope, frame, name, told)
 
     def _take_one(self, scope: str, frame: bytes, name: bytes, told: bytes) -> None:
         record = self._open(scope, frame, told)
@@ -183,9 +231,3 @@ class KeptQuestions:
             return
         vector: Vector = np.frombuffer(record[at : at + length], "<f2").astype("<f4").tobytes()
         self._put(scope, frame, name, vector, record[at + length :])
-
-
-def _order(ident: bytes) -> tuple[int, int]:
-    """Where a stream's entry stands."""
-    first, _, second = ident.partition(b"-")
-    return int(first or 0), int(second or 0)

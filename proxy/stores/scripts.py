@@ -38,6 +38,8 @@ class Scripts:
     cache_get: Script
     cache_put: Script
     cache_learn: Script
+    cache_heard: Script
+    cache_state: Script
 
     def __iter__(self) -> Iterator[Script]:
         """Each script."""
@@ -45,6 +47,7 @@ class Scripts:
             (
                 self.reserve, self.settle, self.extend, self.beat,
                 self.cache_get, self.cache_put, self.cache_learn,
+                self.cache_heard, self.cache_state,
             )
         )  # fmt: skip
 
@@ -65,4 +68,6 @@ def load_scripts(clock: str = "redis.call('TIME')") -> Scripts:
         cache_get=Script.of("cache_get", texts["cache_get"]),
         cache_put=Script.of("cache_put", texts["cache_put"]),
         cache_learn=Script.of("cache_learn", texts["cache_learn"]),
+        cache_heard=Script.of("cache_heard", texts["cache_heard"]),
+        cache_state=Script.of("cache_state", texts["cache_state"]),
     )

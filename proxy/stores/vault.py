@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from proxy.core.cache import Found, Key
 from proxy.core.ports import Clock
 from proxy.stores.cache_memory import Memory
-from proxy.stores.cache_redis import Shared
+from proxy.stores.cache_redis import MOST, Shared
 from proxy.stores.sealed import Master, Unsealable
 
 NEAR_S: Final = 30.0
@@ -18,6 +18,9 @@ NEAR_S: Final = 30.0
 LEAST_S: Final = 0.001
 AT_ONCE: Final = 100
 """Answers in one call of the store, which serves nobody else meanwhile."""
+
+FURTHER: Final = 64 << 10
+"""Bytes that each further answer of one look-up may add to what it weighs."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,8 @@ class SealedVault:
     """Implements ``core.cache.Vault``.
 
     Without a key of its own configuration (``is_own_key``) nothing is shared:
-    nobody else could read it.
+    nobody else could read it.  ``most`` is the bytes that an answer from there
+    may weigh.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class SealedVault:
         self._before = masters[1] if len(masters) > 1 else None
         self._is_far = shared.has_store and not is_own_key
         self.memory = memory
+        self.most = MOST
         self.counts = Counts()
 
     @property
@@ -80,13 +85,19 @@ class SealedVault:
             self.memory.drop(key.now)
         return data
 
-    def _open(self, master: Master, scope: str, name: bytes, sealed: bytes) -> bytes | None:
+    def _open(self, master: Master, scope: str, name: bytes, sealed: Any) -> bytes | None:
+        if not isinstance(sealed, bytes):
+            self._reject("form")
+            return None
         try:
             return master.open(scope, self._shared.salt(scope), name, sealed)
         except Unsealable as exc:
-            rejected = self.counts.rejected
-            rejected[exc.reason] = rejected.get(exc.reason, 0) + 1
+            self._reject(exc.reason)
             return None
+
+    def _reject(self, reason: str) -> None:
+        rejected = self.counts.rejected
+        rejected[reason] = rejected.get(reason, 0) + 1
 
     async def far(self, scope: str, keys: tuple[Key, ...], *, lease_s: float) -> Found:
         """What the replicas share."""
@@ -94,10 +105,11 @@ class SealedVault:
             return Found((None,) * len(keys))
         names = [key.now for key in keys]
         names += [key.before for key in keys if key.before is not None]
-        reply = await self._shared.get(scope, names, lease_s)
+        most = self.most + FURTHER * (len(names) - 1)
+        reply = await self._shared.get(scope, names, lease_s, most)
         if reply is None:
             return Found((None,) * len(keys))
-        sealed = reply[1:]
+        is_ours, sealed = reply
         found: list[bytes | None] = []
         until = self._clock.now() + NEAR_S
         for i, key in enumerate(keys):
@@ -108,19 +120,19 @@ class SealedVault:
                     self.memory.put(key.now, sealed[i], until, scope)
             elif key.before is not None and self._before is not None:
                 old = sealed[len(keys) + i]
-                data = self._open(self._before, scope, key.before, old) if old else None
+                data = self._open(self._before, scope, key.before, old) if old is not None else None
                 if data is not None:
                     anew = self._master.seal(scope, self._shared.salt(scope), key.now, data)
                     self.memory.put(key.now, anew, until, scope)
             found.append(data)
-        return Found(tuple(found), is_leader=bool(reply[0]) or sealed[0] is not None)
+        return Found(tuple(found), is_leader=is_ours or sealed[0] is not None)
 
     async def may_refresh(self, scope: str, key: Key, lease_s: float) -> bool:
         """Whether no other replica is fetching a new answer: a lease of its own."""
         if not self.is_shared:
             return True
         reply = await self._shared.get(scope, (b"refresh" + key.now,), lease_s)
-        return reply is None or bool(reply[0])
+        return reply is None or reply[0]
 
     def keep(self, scope: str, key: Key, data: bytes, *, era: bytes, seconds: float) -> None:
         """Keep an answer in both."""

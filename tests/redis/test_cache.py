@@ -241,7 +241,7 @@ async def test_purging_a_route_reaches_every_replica(tmp_path, server):
         assert state(await ask(two.port, request(body=COLD))) == "hit"
         api = request("/api/cache/purge?route=c", b"", key="admin-token")
         assert (await ask(one.worker.admin_port, api)).status == 200
-        await until(lambda: two.worker.caches.shared.of("c") == 1)
+        await until(lambda: two.worker.caches.shared.of("c"))
 
         assert state(await ask(two.port, request(body=COLD))) == "miss"
 

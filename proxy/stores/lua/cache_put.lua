@@ -5,9 +5,9 @@
 local base = string.sub(KEYS[1], 1, -2)
 if ARGV[3] ~= '' then
   local lease = base .. 'l:' .. ARGV[3]
-  if redis.call('GET', lease) == ARGV[2] then redis.call('DEL', lease) end
+  if redis.call('GETRANGE', lease, 0, #ARGV[2]) == ARGV[2] then redis.call('DEL', lease) end
 end
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1]) ~= ARGV[1] then return 0 end
 for i = 4, #ARGV, 3 do
   redis.call('SET', base .. 'e:' .. ARGV[i], ARGV[i + 1], 'PX', ARGV[i + 2])
 end

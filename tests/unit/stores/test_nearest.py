@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.stores.nearest import SMALL, Nearest
+from proxy.stores.nearest import BLOCK, SMALL, Nearest
 
 
 def vectors(count, size, seed=1):
@@ -102,3 +102,27 @@ def test_vectors_of_another_size_take_the_place_of_all():
 
 def test_nothing_is_found_in_nothing():
     assert Nearest(10).find(vectors(1, 32)[0].tobytes(), 0.0, 5) == []
+
+
+def test_rows_that_stand_are_not_moved():
+    rows = vectors(3 * BLOCK, 16)
+    nearest = filled(rows[:BLOCK])
+    first = nearest._vectors[0]
+    for i, row in enumerate(rows):
+        nearest.add(b"%d" % i, row.tobytes(), b"")
+
+    assert nearest._vectors[0] is first
+    assert [len(block) for block in nearest._vectors] == [BLOCK] * 3
+    for i in (0, BLOCK - 1, BLOCK, 3 * BLOCK - 1):
+        assert nearest.find(rows[i].tobytes(), 0.99, 1)[0].name == b"%d" % i
+
+
+@given(st.integers(1, 3000))
+def test_what_room_for_one_more_costs_is_known_before(count):
+    row = vectors(1, 16)[0].tobytes()
+    nearest = Nearest(10_000)
+    for i in range(0, count, max(1, count // 40)):
+        name = b"%d" % i
+        before, cost = nearest.size, nearest.cost(row)
+        nearest.add(name, row, b"kept")
+        assert nearest.size - before == cost + 250 + 4
