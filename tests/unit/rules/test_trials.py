@@ -1,8 +1,6 @@
 """What the last outcomes prove."""
 
 from proxy.rules.trials import WINDOW, Trials
-from proxy.semantic.agreement import agree, cosine
-from tests.meaning import vector_of
 
 
 def tried(*outcomes):
@@ -35,21 +33,3 @@ def test_only_the_last_ones_count():
 
     assert (trials.number, trials.wrong) == (WINDOW, 0)
     assert trials.at_most < 0.004
-
-
-def test_answers_agree_in_other_case_and_with_the_same_numbers():
-    assert agree("It is 42.", "it is 42", 0.0)
-    assert agree("Paris is the capital.", "The capital is Paris.", 0.97)
-    assert agree("It was built in 1889.", "Built in 1889, it is 330 m high.", 0.9)
-
-
-def test_answers_that_contradict_do_not_agree_however_near():
-    assert not agree("It is 42.", "It is 43.", 0.99)
-    assert not agree("Yes, you may.", "No, you may not.", 0.99)
-    assert not agree("Yes.", "Certainly you may.", 0.99)
-    assert not agree("Paris is the capital.", "Berlin is a city.", 0.6)
-
-
-def test_cosine_of_a_vector_with_itself_is_one():
-    assert abs(cosine(vector_of("a cat"), vector_of("cat")) - 1) < 1e-6
-    assert cosine(vector_of("cat"), vector_of("tax law")) < 0.5
