@@ -124,8 +124,9 @@ class Semantics:
             if entry is None:
                 like.questions.drop(place.scope, place.frame, asked.name)
             elif state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
-                is_sampled = self._chance() < like.verify
-                return Match(entry, key, asked.cosine, is_sampled, asked.text)
+                match = Match(entry, key, asked.cosine, is_sampled=False, question=asked.text)
+                is_sampled = self._chance() < like.verify and _is_evidence(like, place, match)
+                return match._replace(is_sampled=is_sampled)
         return None
 
     async def _entry(self, rule: CacheRule, place: _Place, key: Key) -> Entry | None:
@@ -187,21 +188,26 @@ class Semantics:
             self._learning -= 1
 
     async def _verify(self, rule: CacheRule, place: _Place, match: Match, said: str) -> None:
-        """Hold what was or would have been served against what the upstream says.
-
-        Once for each served answer, and not where the questions are the same
-        words: nobody is to make evidence of as much as they like.
-        """
+        """Hold what was or would have been served against what the upstream says."""
         like = rule.likeness
         assert like is not None
         served, name = _said(match.entry), match.key.now
-        if same_words(place.text, match.question) or not like.trials.wants(name):
+        if not _is_evidence(like, place, match):
             return
         is_same: bool | None = same_words(served, said)
         if not is_same:
             is_same = await _is_same(like, place, served, said)
         if is_same is not None and like.trials.add(place.scope, name, is_wrong=not is_same):
             self._meter.verdict(rule.name, is_wrong=not is_same)
+
+
+def _is_evidence(like: Likeness, place: _Place, match: Match) -> bool:
+    """Whether it proves anything that ``match`` is right or wrong.
+
+    Once for each served answer, and not where the questions are the same words:
+    nobody is to make as much evidence as they like.
+    """
+    return like.trials.wants(match.key.now) and not same_words(place.text, match.question)
 
 
 async def _is_same(like: Likeness, place: _Place, served: str, said: str) -> bool | None:

@@ -259,6 +259,7 @@ async def test_the_same_words_are_no_evidence():
     world = World(verify=1.0)
     await world.kept(QUESTION)
     match = await world.find(QUESTION.lower() + "??")
+    assert not match.is_sampled
     world.keep(QUESTION.lower() + "??", "Lyon", match=match)
     await world.tasks.run()
 
