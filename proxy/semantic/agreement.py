@@ -13,7 +13,7 @@ from struct import unpack
 from typing import Final
 
 from proxy.core.semantic import Vector
-from proxy.semantic.lexicon import CONTENT, NUMBER, Lexicon
+from proxy.semantic.lexicon import NUMBER, Lexicon
 
 NEAR: Final = 0.9
 """Least cosine of answers that say the same in other words."""
@@ -64,9 +64,14 @@ _ABOUT: Final = {"approximately": "about", "roughly": "about"}
 _LINKS: Final = frozenset({"is", "are", "was", "were"})
 _OWN: Final = frozenset({
     "must", "may", "might", "need", "about", "approximately", "roughly", "all", "any", "some",
-    "most", "many",
+    "most", "many", "left",
 })  # fmt: skip
 """Mean the same as others in questions, but not in answers."""
+
+
+_ENDINGS: Final = ("ing", "ed", "s")
+LEAST: Final = 2
+"""Letters of a stem, but for one."""
 
 
 def same_words(one: str, other: str) -> bool:
@@ -180,10 +185,24 @@ def _said(words: list[str], lexicon: Lexicon | None) -> list[str]:
     for i, word in enumerate(words):
         if word in _LIGHT and words[i + 1 : i + 2] not in (["few"], ["little"]):
             continue
-        entry = lexicon.entry(word) if lexicon is not None and word[0].isalpha() else None
-        known = entry is not None and entry.kind in (CONTENT, NUMBER) and word not in _OWN
-        said.append(entry.value if entry is not None and known else _ABOUT.get(word, word))
+        said.append(_meaning(word, lexicon) if lexicon is not None else _ABOUT.get(word, word))
     return said
+
+
+def _meaning(word: str, lexicon: Lexicon) -> str:
+    """Names all words of one meaning and tense; plurals are as singulars."""
+    if word in _OWN or not word.isascii() or not word.islower():
+        return _ABOUT.get(word, word)
+    entry = lexicon.entry(word)
+    if entry.kind == NUMBER:
+        return entry.value
+    ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) > len(e) + LEAST), "")
+    stem = word.removesuffix(ending)
+    for base in (word, stem, f"{stem}e"):
+        concept = lexicon.concepts.get(base)
+        if concept is not None and lexicon.label.get(concept, "quantity") == "quantity":
+            return concept if ending == "s" else concept + ending
+    return stem if ending == "s" and word[-2] not in "sui" else word
 
 
 def _names(of: list[tuple[str, bool]], other: list[tuple[str, bool]]) -> list[str]:

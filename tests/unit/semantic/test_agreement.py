@@ -119,6 +119,9 @@ def test_answers_that_contradict_do_not_agree_however_near(one, other, lexicon):
         ("Caesar was killed.", "Caesar killed."), ("He is here.", "He was here."),
         ("Polish it.", "It is Polish."),
         ("It is not only cheap.", "It is only not cheap."), ("x = 5", "x ≠ 5"), ("a & b", "a | b"),
+        ("He died.", "He dies."), ("Turn left.", "Turn, leave."), ("He is bored.", "He is boring."),
+        ("It kills everyone.", "It kills everything."), ("The killing plant.", "The killed plant."),
+        ("It is the best.", "It is good."), ("It is 5 mg.", "It is 5 g."), ("5 °C", "5 °F"),
     ],
 )  # fmt: skip
 def test_what_turns_an_answer_sets_it_apart(one, other):
