@@ -1,4 +1,4 @@
-"""Who makes embeddings for which cache, out of the settings."""
+"""Who makes embeddings and who judges for which cache, out of the settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema.content import Embed
-from proxy.core.semantic import Embedder, ScopedEmbedder
+from proxy.core.semantic import AnswerJudge, Embedder, ScopedEmbedder
 from proxy.encoders.remembered import Remembered
 from proxy.encoders.thread import InThread
+from proxy.upstream.agreement_judge import UpstreamJudge
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.target import Upstream
 
@@ -67,6 +68,16 @@ class Embedders:
         """End all models."""
         for model in self._models.values():
             model.close()
+
+
+def judge_of(
+    cache: schema.Cache, upstreams: Mapping[str, Upstream], now: Callable[[], float]
+) -> AnswerJudge | None:
+    """Who says whether answers of a cache say the same, if anybody."""
+    judge = cache.semantic.judge if cache.semantic is not None else None
+    if judge is None:
+        return None
+    return UpstreamJudge(upstreams[judge.upstream], judge.model, float(judge.timeout), now)
 
 
 def embeds_of(settings: schema.Settings) -> dict[str, Embed]:

@@ -6,6 +6,7 @@ import importlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -15,11 +16,12 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.config import schema
 from proxy.core.ports import Clock, Tasks
-from proxy.core.semantic import Questions, ScopedEmbedder
-from proxy.embedding import Embedders
+from proxy.core.semantic import AnswerJudge, Questions, ScopedEmbedder
+from proxy.embedding import Embedders, judge_of
 from proxy.observe.semantic import SemanticMeter
 from proxy.rules.likeness import Likeness
-from proxy.rules.trials import Trials
+from proxy.rules.trials import ScopedTrials
+from proxy.semantic.agreement import agree
 from proxy.semantic.alike import LexicalGuard
 from proxy.semantic.finder import Semantics
 from proxy.stores.cache_redis import Shared
@@ -40,7 +42,7 @@ class _Kept:
 
     name: str
     questions: Questions
-    trials: Trials
+    trials: ScopedTrials
     likeness: Likeness | None = None
 
 
@@ -79,19 +81,27 @@ class Meanings:
         made = {}
         for name, embedder in embedders.items():
             cache = settings.cache[name]
-            made[name] = self._likeness(name, cache, secret_of(cache), embedder)
+            judge = judge_of(cache, upstreams, self._clock.now)
+            made[name] = self._likeness(name, cache, secret_of(cache), embedder, judge)
         alive = {id(likeness) for likeness in made.values()}
         self._kept = {i: kept for i, kept in self._kept.items() if id(kept.likeness) in alive}
         return made
 
     def _likeness(
-        self, name: str, cache: schema.Cache, secret: bytes, embedder: ScopedEmbedder
+        self,
+        name: str,
+        cache: schema.Cache,
+        secret: bytes,
+        embedder: ScopedEmbedder,
+        judge: AnswerJudge | None,
     ) -> Likeness:
         asked = cache.semantic
         assert asked is not None
         assert asked.embed is not None
         assert asked.mode != "off"
-        what = f"{name}\0{asked.threshold}\0{embedder.ident}".encode()
+        assert self._guard is not None
+        by = f"{asked.judge.upstream}/{asked.judge.model}" if asked.judge is not None else ""
+        what = f"{name}\0{asked.threshold}\0{embedder.ident}\0{by}".encode()
         ident = blake2b(what + secret, digest_size=16).digest()
         kept = self._kept.get(ident)
         if kept is None:
@@ -101,7 +111,7 @@ class Meanings:
                 self._shared, Master(secret, "vector"), self._tasks, self._clock,
                 is_far=self._shared.has_store and bool(cache.encrypt),
             )  # fmt: skip
-            kept = self._kept[ident] = _Kept(name, questions, Trials())
+            kept = self._kept[ident] = _Kept(name, questions, ScopedTrials())
         kept.questions.limit = cache.max_size
         kept.likeness = likeness = Likeness(
             mode=asked.mode,
@@ -112,6 +122,8 @@ class Meanings:
             embedder=embedder,
             questions=kept.questions,
             trials=kept.trials,
+            agrees=partial(agree, lexicon=self._guard.lexicon),
+            judge=judge,
         )
         return likeness
 
@@ -125,10 +137,11 @@ class Meanings:
         return {kept.name: self._facts(kept) for kept in self._kept.values() if kept.likeness}
 
     def _facts(self, kept: _Kept) -> dict[str, object]:
-        like, trials = kept.likeness, kept.trials
+        like, trials = kept.likeness, kept.trials.whole
         assert like is not None
         return {
-            "state": "suspended" if like.mode == "on" and not like.serves else like.mode,
+            "state": "suspended" if like.mode == "on" and not _serves(kept) else like.mode,
+            "suspended_scopes": _suspended(kept),
             "threshold": like.threshold,
             "questions": len(kept.questions),
             "bytes": kept.questions.size,
@@ -153,12 +166,17 @@ class Meanings:
             (
                 "error_at_most",
                 "Share of wrong answers among the verified, upper bound of 95 % confidence",
-                lambda kept: kept.trials.at_most,
+                lambda kept: kept.trials.whole.at_most,
             ),
             (
                 "serves",
                 "Whether near questions are answered; 0 while it only measures",
-                lambda kept: float(kept.likeness is not None and kept.likeness.serves),
+                lambda kept: float(_serves(kept)),
+            ),
+            (
+                "suspended_scopes",
+                "Tenants that are not answered near questions, as theirs were proven wrong",
+                _suspended,
             ),
             ("questions", "Questions in memory", lambda kept: len(kept.questions)),
             ("bytes", "Bytes of questions and vectors", lambda kept: kept.questions.size),
@@ -173,3 +191,18 @@ class Meanings:
             for kept in self._kept.values():
                 family.add_metric((kept.name,), value(kept))
             yield family
+
+
+def _serves(kept: _Kept) -> bool:
+    """Whether it answers those of whom nothing is proven."""
+    like = kept.likeness
+    if like is None or like.mode != "on":
+        return False
+    return not kept.trials.is_bad_for_all(like.max_error)
+
+
+def _suspended(kept: _Kept) -> int:
+    like = kept.likeness
+    if like is None or like.mode != "on":
+        return 0
+    return kept.trials.bad_scopes(like.max_error)

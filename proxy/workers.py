@@ -43,6 +43,7 @@ _JOIN: Final[dict[str, Callable[[float, float], float]]] = {
     "sidestream_switched_off": max,
     "sidestream_cache_semantic_error_at_most": max,
     "sidestream_cache_semantic_serves": min,
+    "sidestream_cache_semantic_suspended_scopes": max,
 }
 """Gauges that are no sums of what workers say."""
 

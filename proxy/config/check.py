@@ -12,8 +12,8 @@ from proxy.config.check_caches import cache_problems
 from proxy.config.check_guards import guard_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
-from proxy.config.schema import Record, Route, Settings, Target
-from proxy.config.schema.content import Detector
+from proxy.config.schema import Cache, Record, Route, Settings, Target
+from proxy.config.schema.content import AnswerJudge, Detector, Embed
 
 Found = Iterator[Problem]
 
@@ -92,9 +92,14 @@ def _uses(s: Settings) -> Iterator[_Use]:
     for guard_ in s.guards.values():
         yield _Use(guard_, ".upstream", guard_.upstream, s.upstreams, "upstream")
     for cache in s.cache.values():
-        if cache.semantic is not None and cache.semantic.embed is not None:
-            embed = cache.semantic.embed
-            yield _Use(embed, ".upstream", embed.upstream, s.upstreams, "upstream")
+        for asked in _asked_by(cache):
+            yield _Use(asked, ".upstream", asked.upstream, s.upstreams, "upstream")
+
+
+def _asked_by(cache: Cache) -> list[Embed | AnswerJudge]:
+    semantic = cache.semantic
+    both = (semantic.embed, semantic.judge) if semantic is not None else ()
+    return [one for one in both if one is not None]
 
 
 def _all_targets(route: Route) -> tuple[Target, ...]:

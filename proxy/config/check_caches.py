@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from proxy.config.nodes import Problem
-from proxy.config.schema import Cache, Record, Route, Settings, Tenant
-from proxy.config.schema.content import Embed
+from proxy.config.schema import Record, Route, Settings, Tenant
 
 Found = Iterator[Problem]
 
 
 def cache_problems(settings: Settings) -> list[Problem]:
     """Problems of the caches that routes have."""
-    return [*_shared(settings), *_embedders(settings)]
+    return [*_shared(settings), *_asked(settings)]
 
 
 def _at(record: Record, path: str, message: str) -> Problem:
@@ -47,37 +46,36 @@ def _shared(s: Settings) -> Found:
             )
 
 
-def _embedders(s: Settings) -> Found:
-    """Who makes embeddings sees what is asked."""
+def _asked(s: Settings) -> Found:
+    """Who makes embeddings sees what is asked, and who judges also what is answered."""
     for route in s.routes:
         cache = s.cache.get(route.cache) if route.cache is not None else None
-        embed = _embed_of(cache)
-        upstream = s.upstreams.get(embed.upstream or "") if embed is not None else None
-        if embed is None or upstream is None:
+        if cache is None or cache.semantic is None or cache.semantic.mode == "off":
             continue
-        if upstream.passthrough:
-            yield _at(
-                embed, ".upstream",
-                f"{embed.upstream!r} has no key of its own (passthrough), so it cannot be asked",
-            )  # fmt: skip
-        for name, tenant in s.tenants.items():
-            if tenant.regions and _reaches(name, route) and upstream.region not in tenant.regions:
-                yield _out_of_region(tenant, route, upstream.region)
-
-
-def _embed_of(cache: Cache | None) -> Embed | None:
-    if cache is None or cache.semantic is None or cache.semantic.mode == "off":
-        return None
-    return cache.semantic.embed
+        for one, sends in (
+            (cache.semantic.embed, "questions to be embedded"),
+            (cache.semantic.judge, "questions and answers to be judged"),
+        ):
+            upstream = s.upstreams.get(one.upstream or "") if one is not None else None
+            if one is None or upstream is None:
+                continue
+            if upstream.passthrough:
+                yield _at(
+                    one, ".upstream",
+                    f"{one.upstream!r} has no key of its own (passthrough), so it cannot be asked",
+                )  # fmt: skip
+            for name, tenant in s.tenants.items():
+                if tenant.regions and _reaches(name, route):
+                    yield from _out_of_region(tenant, route, sends, upstream.region)
 
 
 def _reaches(tenant: str, route: Route) -> bool:
     return not route.match.tenant or any(fnmatchcase(tenant, g) for g in route.match.tenant)
 
 
-def _out_of_region(tenant: Tenant, route: Route, region: str) -> Problem:
-    where = f"in {region}" if region else "in no region that is named"
-    return _at(
-        tenant, ".regions",
-        f"the semantic cache of route {route.name!r} sends questions to be embedded {where}",
-    )  # fmt: skip
+def _out_of_region(tenant: Tenant, route: Route, sends: str, region: str) -> Found:
+    if region not in tenant.regions:
+        where = f"in {region}" if region else "in no region that is named"
+        yield _at(
+            tenant, ".regions", f"the semantic cache of route {route.name!r} sends {sends} {where}"
+        )

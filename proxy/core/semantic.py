@@ -41,6 +41,14 @@ class ScopedEmbedder(Protocol):
         ...
 
 
+class AnswerJudge(Protocol):
+    """Tells whether two answers to a question say the same.  Never raises."""
+
+    async def is_same(self, question: str, one: str, other: str) -> bool | None:
+        """``None`` if there is no verdict."""
+        ...
+
+
 class Asked(NamedTuple):
     """A question that was asked before: how near it is, in which words, and the
     name its answer is kept under.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.core.semantic import Questions, ScopedEmbedder
-from proxy.rules.trials import Trials
+from proxy.core.semantic import AnswerJudge, Questions, ScopedEmbedder
+from proxy.rules.trials import ScopedTrials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,9 @@ class Likeness:
 
     ``verify`` is the share of answers that are checked; with more than
     ``max_error`` of them proven wrong it only measures.  ``timeout_s`` is how
-    long a request waits for a vector.
+    long a request waits for a vector.  Answers in other words say the same by
+    the ``judge``, or where there is none by ``agrees``, of the two and their
+    cosine.
     """
 
     mode: Literal["shadow", "on"]
@@ -25,9 +28,10 @@ class Likeness:
     timeout_s: float
     embedder: ScopedEmbedder
     questions: Questions
-    trials: Trials
+    trials: ScopedTrials
+    agrees: Callable[[str, str, float], bool]
+    judge: AnswerJudge | None = None
 
-    @property
-    def serves(self) -> bool:
-        """Whether it answers, or only measures what it would."""
-        return self.mode == "on" and self.trials.at_least <= self.max_error
+    def serves(self, scope: str) -> bool:
+        """Whether it answers a scope, or only measures what it would."""
+        return self.mode == "on" and not self.trials.is_bad(scope, self.max_error)

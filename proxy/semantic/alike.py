@@ -43,11 +43,11 @@ _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 
 
 class LexicalGuard:
-    """Says in a word what sets two questions apart."""
+    """Says in a word what sets two questions apart, by the words of ``lexicon``."""
 
     def __init__(self, lexicon: bytes) -> None:
-        self._lexicon = Lexicon(lexicon)
-        self._reader = Reader(self._lexicon)
+        self.lexicon = Lexicon(lexicon)
+        self._reader = Reader(self.lexicon)
 
     def why_different(self, one: str, other: str) -> str:
         """Such as ``numbers``; empty if nothing does."""
@@ -87,12 +87,12 @@ class LexicalGuard:
                     same[twin] = word
                     left.remove(word)
                     right.remove(twin)
-        if not (left and right) and all(w in self._lexicon.light for w in left or right):
+        if not (left and right) and all(w in self.lexicon.light for w in left or right):
             return self._order(a, _renamed(b, same) if same else b)
         return self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
 
     def _label(self, a: Reading, b: Reading, left: list[str], right: list[str]) -> str:
-        opposites, labels = self._lexicon.opposites, self._lexicon.label
+        opposites, labels = self.lexicon.opposites, self.lexicon.label
         if any(frozenset((u, v)) in opposites for u in left for v in right):
             return "antonym"
         for word in left + right:
@@ -107,13 +107,13 @@ class LexicalGuard:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
         if (a.order == b.order and a.roles == b.roles) or _MUTUAL & a.roles.keys():
             return ""
-        moved = _moved(a, b, self._lexicon)
+        moved = _moved(a, b, self.lexicon)
         if moved is None or _phrases(a, b) != _phrases(b, a):
             return "order"
         is_asked = {"what", "who"} & a.asks and {"what", "who"} & b.asks
         is_turned = a.has_gap != b.has_gap and is_asked
         if is_turned:  # "who hit Bob" and "who did Bob hit", but also "what does it cost"
-            moved = set(self._lexicon.predicates)
+            moved = set(self.lexicon.predicates)
         mine = [w for w in a.order if w in b.roles and w not in moved]
         its = [w for w in b.order if w in a.roles and w not in moved]
         if mine == its:
@@ -124,11 +124,11 @@ class LexicalGuard:
 
     def _is_verb_moved(self, mine: list[str], its: list[str], *, is_said: bool) -> bool:
         """Whether order differs as in "is it safe to drink milk" and "is drinking milk safe"."""
-        predicates = self._lexicon.predicates.intersection(mine)
+        predicates = self.lexicon.predicates.intersection(mine)
         if len(predicates) == 1:
             mine = [w for w in mine if w not in predicates]
             its = [w for w in its if w not in predicates]
-        verbs = self._lexicon.verbs.intersection(mine)
+        verbs = self.lexicon.verbs.intersection(mine)
         ways = [*verbs, ""]
         if verbs and not is_said:  # "reset a phone" and "phone reset"
             ways += {mine[0], mine[-1]} & {its[0], its[-1]}

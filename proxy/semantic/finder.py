@@ -18,7 +18,7 @@ from proxy.rules.cacheable import CacheRule, facts_of
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, Wish, state_of
 from proxy.rules.likeness import Likeness
-from proxy.semantic.agreement import agree, cosine, same_words
+from proxy.semantic.agreement import MAX_LENGTH, cosine, same_words
 from proxy.wire.answer_text import contents_of, event_of
 from proxy.wire.questions import question_of
 from proxy.wire.replay import Entry
@@ -41,20 +41,19 @@ REST_S: Final = 60.0
 
 MAX_RESTS: Final = 1000
 
-MAX_COMPARED: Final = 2000
-"""Characters of an answer that are compared."""
-
 
 class Match(NamedTuple):
     """The answer to a question that means the same, and how near that is.
 
-    ``is_sampled`` says that it is to be held against the upstream's own.
+    ``is_sampled`` says that it is to be held against the upstream's own;
+    ``question`` is what the entry was the answer to.
     """
 
     entry: Entry
     key: Key
     cosine: float
     is_sampled: bool
+    question: str
 
 
 class Place(NamedTuple):
@@ -106,7 +105,9 @@ class Semantics:
     async def find(self, place: Place, rule: CacheRule, wish: Wish) -> Match | None:
         """What answers a question, if anything does and may."""
         like = rule.likeness
-        if like is None or not like.serves or self._rests.get(place.tenant, 0) > self._clock.now():
+        if like is None or not like.serves(place.scope):
+            return None
+        if self._rests.get(place.tenant, 0.0) > self._clock.now():
             return None
         vector = await _vector(like.embedder, place, like.timeout_s)
         if vector is None:
@@ -144,7 +145,9 @@ class Semantics:
             if entry is None:
                 like.questions.drop(place.scope, place.frame, asked.name)
             elif state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
-                return Match(entry, key, asked.cosine, is_sampled=self._chance() < like.verify)
+                match = Match(entry, key, asked.cosine, is_sampled=False, question=asked.text)
+                is_sampled = self._chance() < like.verify and _is_evidence(like, place, match)
+                return match._replace(is_sampled=is_sampled)
         return None
 
     async def _entry(self, rule: CacheRule, place: Place, key: Key) -> Entry | None:
@@ -196,12 +199,12 @@ class Semantics:
             if vector is None:
                 self._meter.result(rule.name, "no_vector")
                 return
-            if match is None and not like.serves:
+            if match is None and not like.serves(place.scope):
                 match = await self._match(place, rule, like, vector, NO_WISH)
                 if match is None or match.key.now != key.now:
                     self._meter.result(rule.name, "miss" if match is None else "would_hit")
             if match is not None and match.key.now != key.now:
-                await self._verify(rule, place.scope, _said(match.entry), _said(entry))
+                await self._verify(rule, place, match, _said(entry))
             asked = Asked(1.0, place.text, key.now)
             like.questions.add(
                 place.scope, place.frame, asked, vector, era=era, seconds=entry.ttl + entry.stale
@@ -209,20 +212,39 @@ class Semantics:
         finally:
             self._learning -= 1
 
-    async def _verify(self, rule: CacheRule, scope: str, served: str, said: str) -> None:
+    async def _verify(self, rule: CacheRule, place: Place, match: Match, said: str) -> None:
         """Hold what was or would have been served against what the upstream says."""
         like = rule.likeness
         assert like is not None
-        is_same = same_words(served, said)
+        served, name = _said(match.entry), match.key.now
+        if not _is_evidence(like, place, match):
+            return
+        is_same: bool | None = same_words(served, said)
         if not is_same:
-            vectors = await like.embedder.embed(
-                [served[:MAX_COMPARED], said[:MAX_COMPARED]], LATER_S, scope
-            )
-            if vectors is None:
-                return
-            is_same = agree(served, said, cosine(*vectors))
-        like.trials.add(is_wrong=not is_same)
-        self._meter.verdict(rule.name, is_wrong=not is_same)
+            is_same = await _is_same(like, place, served, said)
+        if is_same is not None and like.trials.add(place.scope, name, is_wrong=not is_same):
+            self._meter.verdict(rule.name, is_wrong=not is_same)
+
+
+def _is_evidence(like: Likeness, place: Place, match: Match) -> bool:
+    """Whether it proves anything that ``match`` is right or wrong.
+
+    Once for each served answer, and not where the questions are the same words:
+    nobody is to make as much evidence as they like.
+    """
+    return like.trials.wants(match.key.now) and not same_words(place.text, match.question)
+
+
+async def _is_same(like: Likeness, place: Place, served: str, said: str) -> bool | None:
+    """Whether answers in other words say the same; ``None`` if nobody can tell now."""
+    if like.judge is not None:
+        return await like.judge.is_same(place.text, served, said)
+    if max(len(served), len(said)) > MAX_LENGTH:
+        return False
+    vectors = await like.embedder.embed([served, said], LATER_S, place.scope)
+    if vectors is None or len(vectors[0]) != len(vectors[1]):
+        return None
+    return like.agrees(served, said, cosine(*vectors))
 
 
 async def _vector(embedder: ScopedEmbedder, place: Place, timeout_s: float) -> Vector | None:

@@ -96,6 +96,10 @@ class Lexicon(dict[str, Entry]):
             self[spelling] = entry
         return entry
 
+    def entry(self, spelling: str) -> Entry:
+        """As ``[]`` gives it, but not remembered."""
+        return self.get(spelling) or self._entry(spelling)
+
     def _entry(self, spelling: str) -> Entry:
         entry = self._made(spelling)
         return entry._replace(tally=self._tally(entry))

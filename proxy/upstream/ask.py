@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,6 +21,13 @@ _NONE: Final = Deadlines(math.inf, math.inf, math.inf)
 """The time is bounded here, and finer than a sweep does it."""
 
 
+class Answered(NamedTuple):
+    """The object of an answer, empty unless there is a whole one, and its status, or 0."""
+
+    data: dict[str, Any]
+    status: int
+
+
 async def ask(
     upstream: Upstream,
     path: str,
@@ -29,9 +36,22 @@ async def ask(
     within_s: float,
     now: Callable[[], float],
 ) -> dict[str, Any]:
-    """The object that ``upstream`` answers; empty if there is none within that time.
+    """The object that ``upstream`` answers; empty if there is none within that time."""
+    return (await answer_of(upstream, path, body, within_s=within_s, now=now)).data
 
-    A connection on which the answer is late is dropped.
+
+async def answer_of(
+    upstream: Upstream,
+    path: str,
+    body: dict[str, Any],
+    *,
+    within_s: float,
+    now: Callable[[], float],
+    most: int = MAX_ANSWER,
+) -> Answered:
+    """What ``upstream`` answers within that time, in ``most`` bytes.
+
+    A connection on which the answer is late or longer is dropped.
     """
     endpoint = upstream.choose()
     data = orjson.dumps(body)
@@ -47,24 +67,24 @@ async def ask(
             conn = pool.take_idle() or await pool.open()
             try:
                 conn.begin(request, deadlines=_NONE, since=now())
-                return await _answer(conn)
+                return await _answer(conn, most)
             finally:
                 pool.release(conn)
     except (ProxyError, TimeoutError):
-        return {}
+        return Answered({}, 0)
 
 
-async def _answer(conn: Connection) -> dict[str, Any]:
+async def _answer(conn: Connection, most: int) -> Answered:
     head = await conn.receive_head()
     parts = []
     size = 0
-    while size < MAX_ANSWER and (part := await conn.receive_some()):
+    while size <= most and (part := await conn.receive_some()):
         parts.append(part)
         size += len(part)
-    if head.code != 200:
-        return {}
+    if head.code != 200 or size > most:
+        return Answered({}, head.code)
     try:
         answer = orjson.loads(b"".join(parts))
     except orjson.JSONDecodeError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+        return Answered({}, head.code)
+    return Answered(answer if isinstance(answer, dict) else {}, head.code)

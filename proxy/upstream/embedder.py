@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from proxy.core.semantic import Vector
-from proxy.upstream.ask import ask
+from proxy.upstream.ask import MAX_ANSWER, answer_of
 from proxy.upstream.target import Upstream
 
 log = logging.getLogger("sidestream.semantic")
@@ -21,6 +21,12 @@ REST_S: Final = 5.0
 """Seconds that it is left alone."""
 
 MAX_DIMENSION: Final = 16_384
+
+MAX_EACH: Final = 400_000
+"""Bytes of an answer for each text: as many numbers, and some room."""
+
+NOT_OF_TEXTS: Final = frozenset({401, 403, 404, 408, 429})
+"""Statuses below 500 that speak of the upstream; others of what it was asked."""
 
 
 class UpstreamEmbedder:
@@ -41,13 +47,16 @@ class UpstreamEmbedder:
         if self._rests_until > self._now():
             return None
         asked = {"model": self._model, "input": list(texts), "encoding_format": "float"}
-        answer = await ask(
-            self._upstream, "/v1/embeddings", asked, within_s=timeout_s, now=self._now
-        )
-        vectors = vectors_of(answer, len(texts))
+        answer = await answer_of(
+            self._upstream, "/v1/embeddings", asked, within_s=timeout_s, now=self._now,
+            most=min(MAX_EACH * len(texts), MAX_ANSWER),
+        )  # fmt: skip
+        vectors = vectors_of(answer.data, len(texts))
         if vectors is not None:
             self._failures = 0
             return vectors
+        if 400 <= answer.status < 500 and answer.status not in NOT_OF_TEXTS:
+            return None  # who asks for such texts is not to take it from others
         self._failures += 1
         if self._failures == IN_A_ROW:
             log.warning("%s gives no embeddings of %s", self._upstream.name, self._model)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from tests.judges import FROZEN, Judge
+from tests.judges import chat as judged
 from tests.meaning import vector_of
 from tests.program import KEY, ask, program, request
 from tests.scripted import REPLY, Scripted, chunk, json_answer, says, streams, then
@@ -19,6 +20,7 @@ ROUTE = (
 )
 QUESTION, LIKE = "What is the capital of France?", "Please tell me the capital of France"
 OTHER_KEY = "secret"
+ANIMALS = ("cheetah", "horse", "snail", "falcon", "shark", "hare")
 
 
 def chat(text, **more):
@@ -133,17 +135,18 @@ async def test_another_number_another_tenant_another_frame_are_another_question(
 
 async def test_shadow_costs_nobody_anything_and_measures(tmp_path):
     async with (
-        Scripted([says_text("Paris"), says_text("paris."), says_text("Lyon")]) as up,
+        Scripted([says_text(text) for text in ("Paris", "paris.", "Fast", "Slow")]) as up,
         Judge(embeds) as encoder,
         semantic(tmp_path, up.port, encoder, mode="shadow") as running,
     ):
-        for i, text in enumerate((QUESTION, LIKE, "capital of France")):
+        texts = (QUESTION, LIKE, "How fast is the hare?", "Tell me how fast the hare is")
+        for i, text in enumerate(texts):
             answer = await ask(running.port, request(body=chat(text)))
             assert state(answer) == "miss"
             await learned(running, i + 1)
 
         told = status(running)
-        assert (told["would_hit"], told["miss"], told["verified"], told["wrong"]) == (2, 1, 2, 1)
+        assert (told["would_hit"], told["miss"], told["verified"], told["wrong"]) == (2, 2, 2, 1)
         assert told["error_at_most"] > 0.9
         scraped = await ask(
             running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
@@ -182,23 +185,104 @@ async def test_a_sample_is_verified_behind_the_client_s_back(tmp_path):
 
 
 async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
-    scripts = [says_text("Paris"), *[says_text(f"Lyon {i}") for i in range(20)]]
+    scripts = [says_text(f"Lyon {i}") for i in range(40)]
     async with (
         Scripted(scripts) as up,
         Judge(embeds) as encoder,
         semantic(tmp_path, up.port, encoder, more=", verify: 100%, max_error: 20%") as running,
     ):
+        verified = 0
+
+        async def asked(word, key=KEY):
+            """A question and one like it; what the second is answered by."""
+            nonlocal verified
+            verified += 1
+            known = status(running)["questions"]
+            await ask(running.port, request(body=chat(f"How fast is the {word}?"), key=key))
+            await learned(running, known + 1)
+            like = request(body=chat(f"Tell me how fast the {word} is"), key=key)
+            answer = await ask(running.port, like)
+            await until(lambda: status(running)["verified"] == verified)
+            await learned(running, known + 2)
+            return state(answer)
+
+        states = [await asked(word) for word in ANIMALS]
+        assert states == ["semantic"] * 5 + ["miss"]
+        assert (status(running)["state"], status(running)["suspended_scopes"]) == ("on", 1)
+
+        others = [await asked(word, OTHER_KEY) for word in ANIMALS]
+        assert others == ["semantic"] * 5 + ["miss"]
+        told = status(running)
+        assert (told["state"], told["suspended_scopes"], told["wrong"]) == ("suspended", 2, 12)
+
+
+async def test_questions_in_the_same_words_are_no_evidence(tmp_path):
+    async with (
+        Scripted([says_text(f"Random {i}") for i in range(20)]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%") as running,
+    ):
         await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)
-        states = []
         for i in range(1, 9):
             answer = await ask(running.port, request(body=chat(QUESTION + "?" * i)))
-            states.append(state(answer))
-            await until(lambda i=i: status(running)["verified"] >= i)
+            assert state(answer) == "semantic"
 
-        assert states[0] == "semantic"
-        assert states[-1] == "miss"
-        assert status(running)["state"] == "suspended"
+        assert (status(running)["verified"], status(running)["state"]) == (0, "on")
+        assert len(up.requests) == 1
+
+
+async def test_a_judge_says_whether_answers_agree(tmp_path):
+    def say(body):
+        if "input" in body:
+            return embeds(body)
+        told = orjson.loads(body["messages"][1]["content"])
+        return judged("same" if "Paris" in told["first"] and "Paris" in told["second"] else "what?")
+
+    texts = ["Paris", "Paris, on the Seine", "Lyon", "No, Lyon is not"]
+    async with (
+        Scripted([says_text(text) for text in texts]) as up,
+        Judge(say) as encoder,
+        semantic(
+            tmp_path, up.port, encoder, more=", verify: 100%, judge: {upstream: encoder, model: j}"
+        ) as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        served = await ask(running.port, request(body=chat(LIKE)))
+        await learned(running, 2)
+        assert state(served) == "semantic"
+        assert (status(running)["verified"], status(running)["wrong"]) == (1, 0)
+
+        await ask(running.port, request(body=chat("What is the largest city of Gaul?")))
+        await learned(running, 3)
+        await ask(running.port, request(body=chat("Tell me the largest city of Gaul")))
+        await learned(running, 4)
+
+        asked = [body for _, body in encoder.asked if "messages" in body]
+        assert len(asked) == 2
+        assert asked[0]["model"] == "j"
+        assert status(running)["verified"] == 1
+
+
+async def test_texts_that_are_refused_take_embeddings_from_nobody(tmp_path):
+    def say(body):
+        if any("bad" in text for text in body["input"]):
+            return b"HTTP/1.1 400 X\r\ncontent-length: 2\r\n\r\n{}"
+        return embeds(body)
+
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(say) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 0") as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        for i in range(8):
+            await ask(running.port, request(body=chat(f"bad {i}"), key=OTHER_KEY))
+        like = await ask(running.port, request(body=chat(LIKE)))
+
+        assert state(like) == "semantic"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +406,7 @@ async def test_who_is_over_a_limit_buys_no_embeddings(tmp_path):
 
 
 async def test_who_cannot_be_checked_is_served_no_likes(tmp_path):
-    limits = "limits: {tight: {requests: 2/min}}"
+    limits = "limits: {tight: {requests: 1/min}}"
     async with (
         Scripted([says_text("Paris")]) as up,
         Judge(embeds) as encoder,
@@ -338,9 +422,11 @@ async def test_who_cannot_be_checked_is_served_no_likes(tmp_path):
         await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)
         answers = []
-        for i in range(1, 6):
-            answers.append(await ask(running.port, request(body=chat(QUESTION + "?" * i))))
+        for begin in ("Please tell me", "Tell me", "Can you tell me"):
+            answers.append(
+                await ask(running.port, request(body=chat(f"{begin} the capital of France")))
+            )
             await running.settled()
 
-        assert [state(a) for a in answers[:2]] == ["semantic"] * 2
-        assert {a.status for a in answers[2:]} == {429}
+        assert state(answers[0]) == "semantic"
+        assert {a.status for a in answers[1:]} == {429}

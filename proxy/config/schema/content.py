@@ -219,12 +219,31 @@ class Embed(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerJudge(Record):
+    """A model that says whether two answers in other words say the same."""
+
+    upstream: str = setting("Name of the upstream, asked for chat completions.")
+    model: str = setting("The model.")
+    timeout: Duration = setting("How long it may take; no client waits for it.", Duration(10))
+
+    def __post_init__(self) -> None:
+        """There must be time and a model."""
+        if self.timeout <= 0:
+            raise ValueError("timeout must be above 0")
+        if not self.model:
+            raise ValueError("model must not be empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Semantic(Record):
     """Answering from the answer to a question that means the same."""
 
     mode: Literal["off", "shadow", "on"] = setting("Whether, or only measured.", "shadow")
     threshold: float = setting("Least cosine similarity.", 0.95)
     embed: Embed | None = setting("Who makes embeddings.", None)
+    judge: AnswerJudge | None = setting(
+        "Who compares answers in other words; none: by rules that call many right ones wrong.", None
+    )
     verify: Percent = setting(
         "How many of its answers are held against what the upstream says.", Percent(0.05)
     )

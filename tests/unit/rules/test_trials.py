@@ -1,14 +1,12 @@
 """What the last outcomes prove."""
 
-from proxy.rules.trials import WINDOW, Trials
-from proxy.semantic.agreement import agree, cosine
-from tests.meaning import vector_of
+from proxy.rules.trials import ENOUGH, MAX_SCOPES, WINDOW, ScopedTrials, Trials
 
 
 def tried(*outcomes):
     trials = Trials()
-    for is_wrong in outcomes:
-        trials.add(is_wrong=is_wrong)
+    for i, is_wrong in enumerate(outcomes):
+        trials.add(b"%d" % i, is_wrong=is_wrong)
     return trials
 
 
@@ -37,19 +35,98 @@ def test_only_the_last_ones_count():
     assert trials.at_most < 0.004
 
 
-def test_answers_agree_in_other_case_and_with_the_same_numbers():
-    assert agree("It is 42.", "it is 42", 0.0)
-    assert agree("Paris is the capital.", "The capital is Paris.", 0.97)
-    assert agree("It was built in 1889.", "Built in 1889, it is 330 m high.", 0.9)
+def test_a_thing_counts_once_among_the_last():
+    trials = Trials(2)
+    for thing in (b"a", b"a", b"b", b"a"):
+        trials.add(thing, is_wrong=thing == b"a")
+    assert (trials.number, trials.wrong) == (2, 1)
+
+    trials.add(b"c", is_wrong=False)
+    assert (trials.number, trials.wrong) == (2, 0)
+    trials.add(b"a", is_wrong=True)
+    assert (trials.number, trials.wrong) == (2, 1)
 
 
-def test_answers_that_contradict_do_not_agree_however_near():
-    assert not agree("It is 42.", "It is 43.", 0.99)
-    assert not agree("Yes, you may.", "No, you may not.", 0.99)
-    assert not agree("Yes.", "Certainly you may.", 0.99)
-    assert not agree("Paris is the capital.", "Berlin is a city.", 0.6)
+def looked(trials, scope, *outcomes):
+    for i, is_wrong in enumerate(outcomes):
+        trials.add(scope, f"{scope} {i} {trials.whole.number}".encode(), is_wrong=is_wrong)
 
 
-def test_cosine_of_a_vector_with_itself_is_one():
-    assert abs(cosine(vector_of("a cat"), vector_of("cat")) - 1) < 1e-6
-    assert cosine(vector_of("cat"), vector_of("tax law")) < 0.5
+def test_a_scope_is_bad_by_its_own_outcomes_alone():
+    trials = ScopedTrials()
+    looked(trials, "bad", *[True] * 900)
+
+    assert trials.is_bad("bad", 0.05)
+    assert not trials.is_bad("other", 0.05)
+    assert not trials.is_bad_for_all(0.05)
+    assert trials.bad_scopes(0.05) == 1
+
+
+def test_no_scope_is_bad_before_it_has_enough():
+    trials = ScopedTrials()
+    looked(trials, "a", *[True] * (ENOUGH - 1))
+
+    assert not trials.is_bad("a", 0.05)
+    looked(trials, "a", *[True])
+    assert trials.is_bad("a", 0.05)
+
+
+def test_two_bad_scopes_speak_for_those_of_whom_nothing_is_known():
+    trials = ScopedTrials()
+    looked(trials, "good", *[False] * ENOUGH)
+    looked(trials, "a", *[True] * ENOUGH)
+    looked(trials, "b", *[True] * ENOUGH)
+
+    assert trials.is_bad("new", 0.05)
+    assert trials.is_bad_for_all(0.05)
+    assert not trials.is_bad("good", 0.05)
+    assert trials.bad_scopes(0.05) == 2
+
+
+def test_two_bad_scopes_among_many_good_ones_speak_for_nobody():
+    trials = ScopedTrials()
+    for i in range(50):
+        looked(trials, f"good{i}", *[False] * 10)
+    looked(trials, "a", *[True] * ENOUGH)
+    looked(trials, "b", *[True] * ENOUGH)
+
+    assert not trials.is_bad("new", 0.05)
+
+
+def test_a_scope_drowns_no_error_of_another():
+    trials = ScopedTrials()
+    looked(trials, "bad", *[True] * ENOUGH)
+    looked(trials, "loud", *[False] * 900)
+
+    assert trials.is_bad("bad", 0.05)
+
+
+def test_a_scope_comes_back_when_it_is_right_again():
+    trials = ScopedTrials()
+    looked(trials, "a", *[True] * ENOUGH, *[False] * 100)
+
+    assert not trials.is_bad("a", 0.05)
+
+
+def test_what_was_looked_at_is_not_wanted_again():
+    trials = ScopedTrials()
+
+    assert trials.wants(b"x")
+    assert trials.add("a", b"x", is_wrong=False)
+    assert not trials.wants(b"x")
+    assert not trials.add("b", b"x", is_wrong=True)
+    assert (trials.whole.number, trials.whole.wrong) == (1, 0)
+
+
+def test_scopes_are_kept_up_to_a_number():
+    trials = ScopedTrials()
+    looked(trials, "first", *[True] * ENOUGH)
+    looked(trials, "second", *[True] * ENOUGH)
+    for i in range(MAX_SCOPES - 2):
+        looked(trials, f"scope{i}", *[False])
+    looked(trials, "first", *[True])
+    looked(trials, "last", *[False])
+
+    assert trials.is_bad("first", 0.05)
+    assert not trials.is_bad("second", 0.05)
+    assert trials.bad_scopes(0.05) == 1

@@ -106,5 +106,5 @@ def test_what_is_remembered_has_a_bound():
     for start in range(0, 30_000, 100):
         judge.read("the " + " ".join(f"w{n}" for n in range(start, start + 100)))
 
-    assert len(judge._lexicon) <= 10_000
+    assert len(judge.lexicon) <= 10_000
     assert len(judge._reader._chunks) <= 10_000

@@ -12,7 +12,8 @@ from proxy.observe.semantic import SemanticMeter
 from proxy.rules.cacheable import CacheRule
 from proxy.rules.freshness import NO_WISH, Wish
 from proxy.rules.likeness import Likeness
-from proxy.rules.trials import Trials
+from proxy.rules.trials import ScopedTrials
+from proxy.semantic.agreement import agree
 from proxy.semantic.finder import MAX_LEARNING, Semantics
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import Shared
@@ -50,9 +51,9 @@ class Later:
 class World:
     """A cache of one process with a semantic part, and nothing around it."""
 
-    def __init__(self, mode="on", *, verify=0.0, max_error=0.05, differ=never):
+    def __init__(self, mode="on", *, verify=0.0, max_error=0.05, differ=never, judge=None):
         self.clock, self.tasks, self.meter = FakeClock(), Later(), SemanticMeter()
-        self.embedder, self.trials = FakeEmbedder(), Trials()
+        self.embedder, self.trials = FakeEmbedder(), ScopedTrials()
         self.shared = Shared(None, load_scripts())
         self.questions = KeptQuestions(
             self.shared, Master(SECRET, "vector"), self.tasks, self.clock, is_far=False
@@ -74,6 +75,8 @@ class World:
                 embedder=self.embedder,
                 questions=self.questions,
                 trials=self.trials,
+                agrees=agree,
+                judge=judge,
             ),
         )
         self.finder = Semantics(
@@ -197,11 +200,12 @@ async def test_shadow_answers_nobody_and_measures():
 
     assert await world.find(LIKE) is None
     await world.kept(LIKE, "paris!")
-    await world.kept("capital of France", "Lyon")
+    await world.kept("Cats and dogs?", "Yes")
+    await world.kept("Dogs and cats?", "No")
 
-    assert world.meter.results == {("answers", "miss"): 1, ("answers", "would_hit"): 2}
+    assert world.meter.results == {("answers", "miss"): 2, ("answers", "would_hit"): 2}
     assert world.meter.verified == {("answers", "right"): 1, ("answers", "wrong"): 1}
-    assert (world.trials.number, world.trials.wrong) == (2, 1)
+    assert (world.trials.whole.number, world.trials.whole.wrong) == (2, 1)
 
 
 async def test_a_question_asked_again_is_not_its_own_like():
@@ -210,7 +214,7 @@ async def test_a_question_asked_again_is_not_its_own_like():
     await world.kept(QUESTION)
 
     assert ("answers", "would_hit") not in world.meter.results
-    assert world.trials.number == 0
+    assert world.trials.whole.number == 0
     assert len(world.questions) == 1
 
 
@@ -229,14 +233,103 @@ async def test_a_sample_is_held_against_the_real_answer():
 async def test_it_stops_serving_when_it_is_proven_wrong_and_comes_back():
     world = World(max_error=0.3)
     await world.kept(QUESTION)
-    for _ in range(10):
-        world.trials.add(is_wrong=True)
+    for i in range(10):
+        world.trials.add("t.acme", b"%d" % i, is_wrong=True)
 
-    assert not world.rule.likeness.serves
+    assert not world.rule.likeness.serves("t.acme")
+    assert world.rule.likeness.serves("t.other")
     assert await world.find(LIKE) is None
-    for _ in range(60):
-        world.trials.add(is_wrong=False)
+    for i in range(60):
+        world.trials.add("t.acme", b"+%d" % i, is_wrong=False)
     assert await world.find(LIKE) is not None
+
+
+async def test_one_served_answer_is_looked_at_once():
+    world = World(verify=1.0)
+    await world.kept(QUESTION)
+    matches = [await world.find(f"{LIKE} {word}") for word in ("of", "in", "can", "do")]
+    asked_before = len(world.embedder.asked)
+    for i, match in enumerate(matches):
+        world.keep(f"{LIKE} {i}", "Lyon", match=match)
+        await world.tasks.run()
+
+    assert (world.trials.whole.number, world.trials.whole.wrong) == (1, 1)
+    assert world.meter.verified == {("answers", "wrong"): 1}
+    assert len(world.embedder.asked) == asked_before + len(matches) + 2
+
+
+async def test_the_same_words_are_no_evidence():
+    world = World(verify=1.0)
+    await world.kept(QUESTION)
+    match = await world.find(QUESTION.lower() + "??")
+    assert not match.is_sampled
+    world.keep(QUESTION.lower() + "??", "Lyon", match=match)
+    await world.tasks.run()
+
+    assert world.trials.whole.number == 0
+
+
+class Judge:
+    def __init__(self, verdict):
+        self.verdict, self.asked = verdict, []
+
+    async def is_same(self, question, one, other):
+        self.asked.append((question, one, other))
+        return self.verdict
+
+
+@pytest.mark.parametrize("verdict", [True, False, None])
+async def test_a_judge_tells_of_answers_in_other_words(verdict):
+    judge = Judge(verdict)
+    world = World(verify=1.0, judge=judge)
+    await world.kept(QUESTION)
+    match = await world.find(LIKE)
+    world.keep(LIKE, "Paris it is.", match=match)
+    await world.tasks.run()
+
+    assert judge.asked == [(LIKE, "Paris", "Paris it is.")]
+    assert world.trials.whole.number == (verdict is not None)
+    assert world.trials.whole.wrong == (verdict is False)
+
+
+async def test_a_judge_is_not_asked_about_the_same_words():
+    judge = Judge(verdict=False)
+    world = World(verify=1.0, judge=judge)
+    await world.kept(QUESTION)
+    match = await world.find(LIKE)
+    world.keep(LIKE, "paris.", match=match)
+    await world.tasks.run()
+
+    assert judge.asked == []
+    assert (world.trials.whole.number, world.trials.whole.wrong) == (1, 0)
+
+
+async def test_vectors_that_cannot_be_compared_are_no_verdict():
+    world = World(verify=1.0)
+    await world.kept(QUESTION)
+    match = await world.find(LIKE)
+    embed = world.embedder.embed
+
+    async def odd(texts, timeout_s, scope=""):
+        made = await embed(texts, timeout_s, scope)
+        return [v[: 4 * (i + 2)] for i, v in enumerate(made)] if len(made) == 2 else made
+
+    world.embedder.embed = odd
+    world.keep(LIKE, "Lyon", match=match)
+    await world.tasks.run()
+
+    assert world.trials.whole.number == 0
+    assert len(world.questions) == 2
+
+
+async def test_a_long_answer_in_other_words_counts_as_wrong_without_a_judge():
+    world = World(verify=1.0)
+    await world.kept(QUESTION, "Paris. " * 1000)
+    match = await world.find(LIKE)
+    world.keep(LIKE, "It is Paris. " * 1000, match=match)
+    await world.tasks.run()
+
+    assert (world.trials.whole.number, world.trials.whole.wrong) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.observe.queues import Queues
 from proxy.upstream.deadlines import Deadlines
-from proxy.upstream.embedder import IN_A_ROW, REST_S, UpstreamEmbedder, unit, vectors_of
+from proxy.upstream.embedder import IN_A_ROW, MAX_EACH, REST_S, UpstreamEmbedder, unit, vectors_of
 from proxy.upstream.fleet import Fleet, Spec
 from proxy.upstream.providers import PROVIDERS
 from tests.kit import FakeClock
@@ -166,6 +166,32 @@ async def test_is_left_alone_for_a_while_after_failures(caplog):
         assert await asking.embedder.embed(["a"], LONG) is not None
     said = [r.getMessage() for r in caplog.records if r.name.startswith("sidestream")]
     assert said == ["up gives no embeddings of m"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_texts_that_are_refused_take_it_from_nobody(status):
+    refused = says(json_answer({"error": {"message": "no"}}, status))
+    async with Asking(*[refused] * (IN_A_ROW + 1), says(json_answer(GOOD))) as asking:
+        for _ in range(IN_A_ROW + 1):
+            assert await asking.embedder.embed(["bad"], LONG) is None
+        assert await asking.embedder.embed(["a"], LONG) is not None
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 429, 503])
+async def test_refusals_of_everything_count(status):
+    refused = says(json_answer({"error": {"message": "no"}}, status))
+    async with Asking(*[refused] * (IN_A_ROW + 1)) as asking:
+        for _ in range(IN_A_ROW + 1):
+            assert await asking.embedder.embed(["a"], LONG) is None
+        assert len(asking.upstream.requests) == IN_A_ROW
+
+
+async def test_no_more_is_read_than_so_many_numbers_take():
+    long = says(json_answer({**GOOD, "more": "x" * MAX_EACH}))
+    two = answer(item([1.0, 0.0]), item([0.0, 1.0], 1))
+    async with Asking(long, says(json_answer({**two, "more": "x" * MAX_EACH}))) as asking:
+        assert await asking.embedder.embed(["a"], LONG) is None
+        assert await asking.embedder.embed(["a", "b"], LONG) is not None
 
 
 @pytest.mark.parametrize(
