@@ -9,14 +9,14 @@ DIFFERENT = [
     ("numbers", "How do I install Python 3.1?", "How do I install Python 3.10?"),
     ("numbers", "dinner for two people", "dinner for three people"),
     ("numbers", "When did World War I end?", "When did World War II end?"),
-    ("numbers", "Is it -5 degrees?", "Is it 5 degrees?"),
+    ("code", "Is it -5 degrees?", "Is it 5 degrees?"),
     ("names", "Call PII_PERSON_w5nru4bz", "Call PII_PERSON_k2q7mmzd"),
     ("names", "What does get_user do?", "What does get_users do?"),
-    ("names", "What does `a.b` do?", "What does `a.c` do?"),
-    ("names", "What is in ~/.bashrc?", "What is in ~/.profile?"),
+    ("code", "What does `a.b` do?", "What does `a.c` do?"),
+    ("code", "What is in ~/.bashrc?", "What is in ~/.profile?"),
     ("names", "Who founded Apple?", "Who founded Amazon?"),
     ("words", "capital of france", "capital of spain"),
-    ("names", "What is C?", "What is C++?"),
+    ("code", "What is C?", "What is C++?"),
     ("code", "What is 8 + 3?", "What is 8 - 3?"),
     ("negation", "What should I eat?", "What should I not eat?"),
     ("negation", "Can I cancel and not pay?", "Can I not cancel and pay?"),
@@ -36,7 +36,7 @@ DIFFERENT = [
     ("relation", "Should I eat before sport?", "Should I eat after sport?"),
     ("quantity", "Is 5 kg much?", "Is 5 lb much?"),
     ("scope", "Do all birds fly?", "Do some birds fly?"),
-    ("form", "Explain recursion", "Explain recursion in plain French"),
+    ("names", "Explain recursion", "Explain recursion in plain French"),
     ("qualifier", "Is coffee bad?", "Is coffee bad in hospitals?"),
     ("order", "Does stress cause pain?", "Does pain cause stress?"),
     ("order", "flights from Rome to Oslo", "flights from Oslo to Rome"),
@@ -47,7 +47,7 @@ DIFFERENT = [
     ("order", "Can my employer read my email?", "Can I read my employer's email?"),
     ("language", "¿Dónde está mi coche?", "¿Dónde está mi casa?"),
     ("language", "法国的首都是什么", "西班牙的首都是什么"),
-    ("language", "Wo ist mein Auto?", "Where is my car?"),
+    ("names", "Wo ist mein Auto?", "Where is my car?"),
 ]
 
 SAME = [
@@ -63,7 +63,7 @@ SAME = [
     ("When did World War II end?", "When did WW2 end?"),
     ("Is it safe to drink milk?", "Is drinking milk safe?"),
     ("¿Dónde está mi coche?", "¿dónde está mi coche"),
-    ("", "  ?"),
+    ("Is it safe?", "  is it safe"),
 ]  # fmt: skip
 
 
@@ -106,5 +106,13 @@ def test_what_is_remembered_has_a_bound():
     for start in range(0, 30_000, 100):
         judge.read("the " + " ".join(f"w{n}" for n in range(start, start + 100)))
 
-    assert len(judge._lexicon) <= 10_000
-    assert len(judge._reader._chunks) <= 10_000
+    assert not [word for word in judge._lexicon if word.startswith("w") and word[1:].isdigit()]
+
+
+def test_only_words_that_the_lexicon_has_are_remembered():
+    judge = guard()
+    before = set(judge._lexicon)
+
+    judge.read("Does Zebedee's PASSWORD zxqv-77 reset passwords, or acount of Ytterby?")
+
+    assert set(judge._lexicon) - before <= {"Does", "reset", "passwords", "or", "of", ",", "?"}
