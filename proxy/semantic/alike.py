@@ -17,7 +17,7 @@ from proxy.semantic.checks import CHECKS
 from proxy.semantic.lexicon import Lexicon
 from proxy.semantic.reader import Reader
 from proxy.semantic.reading import Reading
-from proxy.semantic.surface import differ_in_case
+from proxy.semantic.surface import Surface, differ_in_case, surface
 
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
@@ -44,19 +44,29 @@ class LexicalGuard:
 
     def why_different(self, one: str, other: str) -> str:
         """Such as ``numbers``; empty if nothing does."""
-        return "" if one == other else self.compare(self.read(one), self.read(other))
+        if one == other:
+            return ""
+        metas = self._lexicon.metas
+        a, b = surface(one, metas), surface(other, metas)
+        if why := self._apart(a, b):
+            return why
+        return self._alike(self._reader.read(one, a), self._reader.read(other, b))
 
     def read(self, text: str) -> Reading:
         """What ``compare`` needs of a question; worth keeping if it is compared often."""
-        return self._reader.read(text)
+        return self._reader.read(text, surface(text, self._lexicon.metas))
 
     def compare(self, a: Reading, b: Reading) -> str:
         """What ``why_different`` says."""
-        one, other = a.surface, b.surface
-        if one.signs != other.signs or one.unseen != other.unseen or one.lines != other.lines:
+        return self._apart(a.surface, b.surface) or self._alike(a, b)
+
+    def _apart(self, a: Surface, b: Surface) -> str:
+        if a.signs != b.signs or a.unseen != b.unseen or a.lines != b.lines:
             return "code"
-        if differ_in_case(one, other, self._lexicon.aliases):
-            return "names"
+        return "names" if differ_in_case(a, b, self._lexicon.aliases) else ""
+
+    def _alike(self, a: Reading, b: Reading) -> str:
+        one, other = a.surface, b.surface
         if one.words == other.words:
             return "" if a.words == b.words else "language"
         why = self._compare(a, b)

@@ -91,6 +91,7 @@ class Lexicon(dict[str, Entry]):
             for name in ("verbs", "predicates", "light", "tasks")
         )
         self.opposites = frozenset(self._read_opposites(sections["opposites"]))
+        self._own = self.known.union(*self.opposites, *words.values())
         self._starts: Trie = {}
         for line in sections["phrases"].splitlines():
             self._add_phrases(line)
@@ -99,7 +100,7 @@ class Lexicon(dict[str, Entry]):
     def __missing__(self, spelling: str) -> Entry:
         entry = self._entry(spelling)
         is_own = spelling in (entry.word, entry.word.capitalize())
-        if is_own and not self.known.isdisjoint(entry[1:3]):
+        if is_own and not self._own.isdisjoint(entry[1:3]):
             self[spelling] = entry
         return entry
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.semantic.lexicon import BE, CONTENT, DROP, MODAL, STOP, Entry, Lexicon, Trie
 from proxy.semantic.reading import Reading, Walk
-from proxy.semantic.surface import FOLDED, surface
+from proxy.semantic.surface import FOLDED, Surface
 
 MAX_WORDS: Final = 200
 MAX_LENGTH: Final = 2048
@@ -39,9 +39,9 @@ class Reader:
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str, surface: Surface) -> Reading:
         """Takes ``text`` apart."""
-        reading = Reading(text, surface(text, self.lexicon.metas))
+        reading = Reading(text, surface)
         folded = text if text.isascii() else unicodedata.normalize("NFC", text).translate(FOLDED)
         if folded.isupper():
             folded = folded.lower()
@@ -72,6 +72,9 @@ def _spoken(entries: list[Entry]) -> list[Entry]:
     found: list[Entry] = []
     after = 0
     is_edge = True  # only what is polite so far
+    over = len(entries)  # where only what is polite follows
+    while over and _says_nothing(entries[over - 1]):
+        over -= 1
     for i, entry in enumerate(entries):
         if i < after:
             continue
@@ -87,7 +90,7 @@ def _spoken(entries: list[Entry]) -> list[Entry]:
             is_edge = is_edge and entry[0] == STOP
         elif entry[2] == "a" and i and _is_letter(entries, i + 1):
             found.append(Entry(CONTENT, "lettera", "a"))
-        elif entry[1] and not (is_edge or _is_over(entries, i)):
+        elif entry[1] and not (is_edge or i >= over):
             found.append(Entry(CONTENT, entry[2], entry[2]))
     return found
 
@@ -97,9 +100,8 @@ def _is_letter(entries: list[Entry], at: int) -> bool:
     return at == len(entries) or entries[at][0] in (STOP, BE, MODAL)
 
 
-def _is_over(entries: list[Entry], at: int) -> bool:
-    """Whether nothing but what is polite follows."""
-    return all(e[0] == STOP or (e[0] == DROP and e[1]) for e in entries[at:])
+def _says_nothing(entry: Entry) -> bool:
+    return entry[0] == STOP or (entry[0] == DROP and bool(entry[1]))
 
 
 def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] | None, int]:

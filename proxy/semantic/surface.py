@@ -21,13 +21,14 @@ _LITERAL: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,:]\d+)*|\d|_+|[
 _ANY: Final = re.compile(r"[^\w\s]")
 _SIGN: Final = re.compile(r"([^\w\s]+)\s*(\w*(?:-\w+)*)")
 _PLAIN: Final = re.compile(
-    r"(?<=[\w)\]'\"%])[.,;:?]+(?=[\s'\"]|$)|(?<=[^\W\d_]{2})[.,;:?!]+(?=[\s'\"]|$)"  # ends
+    r"(?=[^\w\s])(?:(?<=[\w)\]'\"%])[.,;:?]+(?=[\s'\"]|$)"
+    r"|(?<=[^\W\d_]{2})[.,;:?!]+(?=[\s'\"]|$)"  # ends
     r"|(?<=[^\W\d_]\s)\?$|[¿¡](?=\w)"
     r"|(?<=[^\W\d_])['.](?=[^\W\d_])|(?<=\d)[.,:](?=\d)"  # within words and numbers
-    r"|(?<![\ds])'|(?<=s)'(?=\W*$)|(?<!\d)\""  # around words
+    r"|(?<![\ds])(?<!\b[^\W\d_])'|(?<=s)'(?=\W*$)|(?<!\d)\""  # around words
     r"|(?<=[^\W\d_]{2})-(?=[^\W_])|(?<=[^\W\d_])-(?=[^\W\d_]{2})"
     r"|(?<=[^\W\d_]{2}\s)-(?=\s[^\W\d_]{2})"
-    r"|(?<=\d)[%$€£¥°]|[$€£¥](?=\d)|(?<=\s)&(?=\s)"
+    r"|(?<=\d)[%$€£¥°]|[$€£¥](?=\d)|(?<=\s)&(?=\s))"
 )
 """Signs that do no more than punctuation does, and units that words may stand for."""
 
@@ -35,6 +36,8 @@ _GAPS: Final = re.compile(r" {2,}")
 _AFTER: Final = re.compile(r"[^\s:]+\s[^:]*:\s")
 """Some words, and then those that they are about; one word only names the subject."""
 
+_EASY: Final = re.compile(r"[A-Za-z ,.?!]*$")
+_SPACED: Final = str.maketrans(",.?!", "    ")
 _OWNED: Final = re.compile(r"'s(?=\s+[^\W\d_])")
 _OPENING: Final = re.compile(
     r"(?:(?:hi|hello|hey|please|pls|plz|kindly|(?:can|could|would|will) you(?: please)?"
@@ -47,7 +50,7 @@ _CLOSING: Final = re.compile(r"(?: (?:please|pls|plz|thanks|thank you|thx))+$")
 _FIRST: Final = frozenset('.?!:\n"')
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 _SEEN: Final = frozenset("\n\t\r")
-_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
+_SELECTORS: Final = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SHORT: Final = 3
 """Letters of capitals that may also be written small: NASA, but not MW."""
 
@@ -92,7 +95,7 @@ def surface(text: str, metas: frozenset[str]) -> Surface:
         text = _GAPS.sub(" ", text)
     signs = _signs(text)
     plain = _OWNED.sub("", text) if "'s" in text else text
-    words = _LITERAL.findall(plain)
+    words = plain.translate(_SPACED).split() if _EASY.match(plain) else _LITERAL.findall(plain)
     joined = " ".join(words)
     folded = joined.casefold()
     literals = set(folded.split())
@@ -178,9 +181,11 @@ def _signs(text: str) -> list[str]:
 
 def _unseen(text: str) -> str:
     """Characters that show nothing, but that a model reads."""
+    if text.isprintable():
+        return "".join(_SELECTORS.findall(text))
     return "".join(
         c
         for c in text
-        if (unicodedata.category(c) in _UNSEEN and c not in _SEEN)
-        or any(ord(c) in selectors for selectors in _SELECTORS)
+        if (not c.isprintable() and c not in _SEEN and unicodedata.category(c) in _UNSEEN)
+        or _SELECTORS.match(c)
     )
