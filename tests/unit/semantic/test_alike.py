@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 
 from tests.semantic.measure import guard
@@ -45,6 +47,25 @@ DIFFERENT = [
     ("order", "Who did Brutus kill?", "Who killed Brutus?"),
     ("order", "Is the dog's owner liable?", "Is the owner's dog liable?"),
     ("order", "Can my employer read my email?", "Can I read my employer's email?"),
+    ("names", "What does grep -c do?", "What does grep -C do?"),
+    ("names", "How many mA is 3 A?", "How many MA is 3 A?"),
+    ("names", "What is Apple worth?", "What is an apple worth?"),
+    ("code", "Is .05 mg much?", "Is 05 mg much?"),
+    ("code", "What is 7^-2?", "What is 7^2?"),
+    ("code", "What is x'?", "What is x?"),
+    ("code", "Run this:\nif a:\n  b()\nc()", "Run this:\nif a:\n  b()\n  c()"),
+    ("code", "Is it safe?", "Is it safe?\U000e0041\U000e0042"),
+    ("numbers", "Is 3\u00b2 odd?", "Is 32 odd?"),
+    ("numbers", "Mix 1 cup flour and 2 cups milk", "Mix 2 cups flour and 1 cup milk"),
+    ("words", "Who is my brother's brother?", "Who is my brother?"),
+    ("qualifier", "How do I say sorry in Thai?", "How do I say thanks in Thai?"),
+    ("relation", "Who did Ann write to?", "Who did Ann write for?"),
+    ("order", "Who paid for dinner?", "Who paid dinner?"),
+    ("order", "Should I boil and then fry it?", "Should I fry and then boil it?"),
+    ("order", "Can a company sue?", "Can a company be sued?"),
+    ("negation", "Why do men snore but women don't?", "Why don't men snore but women do?"),
+    ("time", "Who runs the bank?", "Who ran the bank?"),
+    ("person", "Does he love her?", "Does she love him?"),
     ("language", "¿Dónde está mi coche?", "¿Dónde está mi casa?"),
     ("language", "法国的首都是什么", "西班牙的首都是什么"),
     ("names", "Wo ist mein Auto?", "Where is my car?"),
@@ -98,6 +119,22 @@ def test_a_question_is_read_once_and_compared_often():
 def test_hostile_texts_take_a_moment_only(text):
     assert not JUDGE.why_different(text, text)
     JUDGE.why_different(text, text + "b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sorry ", "b and a ", "what does does ", "x' ", "St. A. ", "...", "\U0001f600\u200b ", "-1 ",
+     "can you please ", "in what year ", "etaoinshrdlu "],
+)  # fmt: skip
+def test_no_question_of_512_characters_takes_long(text):
+    one = (text * 512)[:512]
+    took = []
+    for _ in range(3):
+        start = process_time()
+        JUDGE.why_different(one, one[:-3] + " zq")
+        took.append(process_time() - start)
+
+    assert min(took) < 0.005
 
 
 def test_what_is_remembered_has_a_bound():
