@@ -63,6 +63,8 @@ class LexicalGuard:
     def _apart(self, a: Surface, b: Surface) -> str:
         if a.signs != b.signs or a.unseen != b.unseen or a.lines != b.lines:
             return "code"
+        if a.quoted != b.quoted:
+            return "words"
         return "names" if differ_in_case(a, b, self._lexicon.aliases) else ""
 
     def _alike(self, a: Reading, b: Reading) -> str:

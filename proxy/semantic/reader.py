@@ -75,6 +75,8 @@ def _spoken(entries: list[Entry]) -> list[Entry]:
     over = len(entries)  # where only what is polite follows
     while over and _says_nothing(entries[over - 1]):
         over -= 1
+    while over < len(entries) and entries[over][0] != STOP:
+        over += 1
     for i, entry in enumerate(entries):
         if i < after:
             continue

@@ -32,6 +32,7 @@ _PLAIN: Final = re.compile(
 )
 """Signs that do no more than punctuation does, and units that words may stand for."""
 
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)")
 _GAPS: Final = re.compile(r" {2,}")
 _AFTER: Final = re.compile(r"[^\s:]+\s[^:]*:\s")
 """Some words, and then those that they are about; one word only names the subject."""
@@ -62,6 +63,7 @@ class Surface:
     ``words`` are in lower case and without an opening that says nothing.
     ``names`` are words with capitals other than those of a sentence's first;
     ``spelt`` are all as they stand, none if case says nothing.
+    ``quoted`` is what stands between quotes or behind a colon, in lower case.
     ``signs`` are all that do not merely end a clause; ``lines`` is the indent and
     the count of words of each, empty if there is but one.
     """
@@ -73,6 +75,7 @@ class Surface:
     signs: list[str]
     lines: list[tuple[int, int]]
     unseen: str
+    quoted: str
     is_cased: bool
     is_exact: bool
 
@@ -91,6 +94,7 @@ def surface(text: str, metas: frozenset[str]) -> Surface:
             for line in text.splitlines()
             if line.strip()
         ]
+    quoted = _quoted(text)
     if "  " in text:
         text = _GAPS.sub(" ", text)
     signs = _signs(text)
@@ -103,10 +107,10 @@ def surface(text: str, metas: frozenset[str]) -> Surface:
     if is_cased and joined != folded:
         names = _names(plain, [w for w in words if not w.islower()])
     is_meta = not metas.isdisjoint(literals) and not metas.isdisjoint(literals - names.keys())
-    is_exact = is_meta or bool(signs) or _quotes(text)
+    is_exact = is_meta or bool(signs or quoted)
     spelt = set(words) if is_cased else set()
     return Surface(
-        _spoken(folded, is_exact=is_exact), names, spelt, literals, signs, lines, unseen,
+        _spoken(folded, is_exact=is_exact), names, spelt, literals, signs, lines, unseen, quoted,
         is_cased, is_exact,
     )  # fmt: skip
 
@@ -167,9 +171,13 @@ def _spoken(joined: str, *, is_exact: bool) -> str:
     return f"{'what' if kind == 'define' else kind}:{rest}"
 
 
-def _quotes(text: str) -> bool:
-    """Whether something is quoted, or follows a colon."""
-    return '"' in text or " '" in text or text[:1] == "'" or _AFTER.match(text) is not None
+def _quoted(text: str) -> str:
+    after = _AFTER.match(text)
+    if after:
+        return text[after.end() :].casefold()
+    if '"' in text or " '" in text or text[:1] == "'":
+        return " ".join(_QUOTED.findall(text)).casefold() or "'"
+    return ""
 
 
 def _signs(text: str) -> list[str]:

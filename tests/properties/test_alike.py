@@ -53,7 +53,7 @@ def test_a_not_makes_another_question(question, at):
     assert JUDGE.why_different(question, negated)
 
 
-@given(st.sampled_from(QUESTIONS))
+@given(st.sampled_from([q for q in QUESTIONS if not re.search("[\"'`:\\n]", q)]))
 def test_spaces_do_not_matter(question):
     assert not JUDGE.why_different(question, "  ".join(question.split()))
 
