@@ -30,6 +30,9 @@ _TOKEN: Final = re.compile(
     r"|(?<=\d)\s?-\s?(?=\d)"
     r"|[^\s\w]"
 )
+_EASY: Final = re.compile(r"[A-Za-z ,?]*$")
+"""Texts that need no more than spaces to be split at."""
+
 _TALLY: Final = itemgetter(5)
 
 
@@ -49,7 +52,11 @@ class Reader:
             reading.words = folded.casefold().split()
             return reading
         lexicon = self.lexicon
-        found = [lexicon[token] for token in _TOKEN.findall(folded)]
+        if _EASY.match(folded):
+            tokens = folded.replace(",", " , ").replace("?", " ? ").split()
+        else:
+            tokens = _TOKEN.findall(folded)
+        found = [lexicon[token] for token in tokens]
         entries = [
             part
             for entry in found
