@@ -8,14 +8,16 @@ known to say nothing, speaks against serving the other's answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
+from proxy.semantic.checks import CHECKS
 from proxy.semantic.lexicon import Lexicon
 from proxy.semantic.reader import Reader
 from proxy.semantic.reading import Reading
+from proxy.semantic.surface import Surface, differ_in_case, surface
 
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
@@ -23,21 +25,12 @@ MAX_LEFT: Final = 6
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
 """Roles that may go unsaid: France's capital, the capital of France."""
 
-_SAME: Final = ({"of", "for"}, {"of", "in"}, {"in", "on"}, {"on", "for"}, {"with", "in"})
-"""Roles that may be said either way: a limit of speed, on speed, for speed."""
-
-_FINDING: Final = frozenset({"find", "see", "track"})
-"""Where one does these is how one does them."""
-
-_EFFECTS: Final = frozenset(
-    {"cause", "reduce", "increase", "prevent", "treat", "cure", "affect", "kill"}
-)
-"""What can do these does them."""
+_SAME: Final = {"of", "in"}
+"""Roles that may be said either way: the population of Chad, in Chad."""
 
 _MUTUAL: Final = frozenset({"different", "distance"})
 """What is between two, whichever is named first."""
 
-_FIRST: Final = frozenset({"I", "me", "my"})
 _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 """What stands behind these has the opposite role without them."""
 
@@ -51,16 +44,35 @@ class LexicalGuard:
 
     def why_different(self, one: str, other: str) -> str:
         """Such as ``numbers``; empty if nothing does."""
-        return "" if one == other else self.compare(self.read(one), self.read(other))
+        if one == other:
+            return ""
+        metas = self.lexicon.metas
+        a, b = surface(one, metas), surface(other, metas)
+        if why := self._apart(a, b):
+            return why
+        return self._alike(self._reader.read(one, a), self._reader.read(other, b))
 
     def read(self, text: str) -> Reading:
         """What ``compare`` needs of a question; worth keeping if it is compared often."""
-        return self._reader.read(text)
+        return self._reader.read(text, surface(text, self.lexicon.metas))
 
     def compare(self, a: Reading, b: Reading) -> str:
         """What ``why_different`` says."""
+        return self._apart(a.surface, b.surface) or self._alike(a, b)
+
+    def _apart(self, a: Surface, b: Surface) -> str:
+        if a.signs != b.signs or a.unseen != b.unseen or a.lines != b.lines:
+            return "code"
+        if a.quoted != b.quoted:
+            return "words"
+        return "names" if differ_in_case(a, b, self.lexicon.aliases) else ""
+
+    def _alike(self, a: Reading, b: Reading) -> str:
+        one, other = a.surface, b.surface
+        if one.words == other.words:
+            return "" if a.words == b.words else "language"
         why = self._compare(a, b)
-        return "" if why and _folded(a.text) == _folded(b.text) else why
+        return why or ("words" if one.is_exact or other.is_exact else "")
 
     def _compare(self, a: Reading, b: Reading) -> str:
         if not (a.is_english or b.is_english):
@@ -69,7 +81,7 @@ class LexicalGuard:
             return "language"
         if a.numbers != b.numbers:
             return "numbers"
-        for label, check in _CHECKS:
+        for label, check in CHECKS:
             if check(a, b):
                 return label
         return self._content(a, b)
@@ -105,8 +117,12 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if (a.order == b.order and a.roles == b.roles) or _MUTUAL & a.roles.keys():
+        if len(a.numbers) > 1 and sorted(a.bound) != sorted(b.bound):
+            return "numbers"
+        if (a.order == b.order and a.roles == b.roles) or (_is_mutual(a) and _is_mutual(b)):
             return ""
+        if "then" in a.joins:
+            return "order"
         moved = _moved(a, b, self.lexicon)
         if moved is None or _phrases(a, b) != _phrases(b, a):
             return "order"
@@ -129,6 +145,8 @@ class LexicalGuard:
             mine = [w for w in mine if w not in predicates]
             its = [w for w in its if w not in predicates]
         verbs = self.lexicon.verbs.intersection(mine)
+        if len(verbs) == len(mine) > 1:  # "prime and paint"
+            return False
         ways = [*verbs, ""]
         if verbs and not is_said:  # "reset a phone" and "phone reset"
             ways += {mine[0], mine[-1]} & {its[0], its[-1]}
@@ -151,10 +169,8 @@ def _moved(a: Reading, b: Reading, lexicon: Lexicon) -> set[str] | None:
                 moved.add(word)
             continue
         changes.add((role, other))
-        if role and other and ({role, other} not in _SAME or word in lexicon.label):
+        if _is_other(word, role, other, lexicon) or word in a.tied ^ b.tied:
             return None
-        if _ALWAYS_OTHERS & {role, other} or lexicon.label.get(word) == "form":
-            return None  # "an English text in short", "a text in short English"
         if "from" in (role, other) and "to" not in {*a.roles.values(), *b.roles.values()}:
             return None  # "Rome to Oslo" is "from Rome to Oslo", but "hide it" not "hide from it"
         if {role, other} == {"", "of"} and _is_torn(
@@ -164,6 +180,14 @@ def _moved(a: Reading, b: Reading, lexicon: Lexicon) -> set[str] | None:
         if role in _WEAK and other in _WEAK:
             moved.add(word)
     return None if any((other, role) in changes for role, other in changes) else moved
+
+
+def _is_other(word: str, role: str, other: str, lexicon: Lexicon) -> bool:
+    """Whether these two roles of a word never mean the same."""
+    if role and other and ({role, other} != _SAME or word in lexicon.label):
+        return True
+    # "an English text in short", "a text in short English"
+    return bool(_ALWAYS_OTHERS & {role, other}) or lexicon.label.get(word) == "form"
 
 
 def _is_torn(word: str, owned: Reading, plain: Reading, verbs: AbstractSet[str]) -> bool:
@@ -195,83 +219,14 @@ def _renamed(r: Reading, names: Mapping[str, str]) -> Reading:
     )
 
 
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split()).rstrip(" ?.")
-
-
-def _negation(a: Reading, b: Reading) -> bool:
-    if len(a.scope) != len(b.scope):
-        return True
-    if a.scope == b.scope or "" in a.scope or "" in b.scope:
+def _is_mutual(r: Reading) -> bool:
+    """Whether it asks what is between two, whichever is named first."""
+    if len(r.order) != 3 or not _MUTUAL & r.roles.keys():
         return False
-    return sorted(a.scope) != sorted(b.scope)
-
-
-def _asks(a: Reading, b: Reading) -> bool:
-    mine, its = a.asks - {"what"}, b.asks - {"what"}
-    if mine == its:
-        return False
-    lacking, more = (a, mine ^ its) if mine < its else (b, mine ^ its)
-    if not (mine < its or its < mine) or len(more) > 1 or lacking.asks:
-        # what differs and how it differs is the same question, as are price and how much
-        about = a.roles.keys() & b.roles.keys()
-        return not (
-            (more == {"how"} and "different" in about)
-            or (more == {"howmuch"} and "cost" in about)
-            or (more == {"how", "where"} and _FINDING & (a.roles.keys() | b.roles.keys()))
-        )
-    if more == {"how"}:
-        return lacking.is_task
-    if more == {"why"}:
-        return not lacking.scope
-    return not (more == {"yesno"} and lacking.text.rstrip().endswith("?"))
-
-
-def _modality(a: Reading, b: Reading) -> bool:
-    if a.modals == b.modals:
-        return False
-    ignored = {"would"}
-    if a.scope and b.scope:
-        ignored.add("can")
-    if "how" in a.asks | b.asks:
-        ignored |= {"can", "should"}
-    if "where" in a.asks or _EFFECTS & a.roles.keys():
-        ignored.add("can")
-    if "howlong" in a.asks and not (a.modals and b.modals):
-        ignored.add("should")
-    return a.modals - ignored != b.modals - ignored
-
-
-def _time(a: Reading, b: Reading) -> bool:
-    if ("future" in a.tenses) != ("future" in b.tenses):
-        return True
-    return bool(a.tenses and b.tenses) and not a.tenses & b.tenses
-
-
-def _person(a: Reading, b: Reading) -> bool:
-    third = {"he", "she"}
-    if a.persons & third != b.persons & third:
-        return True
-    for one, other in ((a.persons, b.persons), (b.persons, a.persons)):
-        if "I" in one and "me" not in one and "me" in other and "I" not in other:
-            return True
-    mine, its = ({"I" if p in _FIRST else p for p in r.persons - third} for r in (a, b))
-    if not mine or not its or mine & its:
-        return False
-    return not all(r.modals or any(ask.startswith("how") for ask in r.asks) for r in (a, b))
-
-
-_CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
-    ("names", lambda a, b: a.marks != b.marks and sorted(a.marks) != sorted(b.marks)),
-    ("code", lambda a, b: a.symbols != b.symbols),
-    ("negation", _negation),
-    ("asks", _asks),
-    ("modality", _modality),
-    ("time", _time),
-    ("person", _person),
-    ("scope", lambda a, b: bool(a.joins and b.joins) and not a.joins & b.joins),
-    ("relation", lambda a, b: a.relations != b.relations),
-)
+    if r.order[1] in _MUTUAL:  # coffee vs tea, how coffee differs from tea
+        return set(r.roles.values()) <= {"", "from"}
+    is_pair = bool(r.joins) or "from" in r.roles.values()
+    return is_pair and r.order[0] in _MUTUAL and set(r.roles.values()) <= {"", "between", "from"}
 
 
 def _is_name(word: str, text: str) -> bool:

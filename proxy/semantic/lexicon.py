@@ -3,7 +3,8 @@
 The words stand in ``lexicon.yaml``; composition reads it and gives the bytes.
 Every section is a text of lines; a line of ``groups`` is words that say the
 same, named after the first.  A word that is in no section is a content word of
-its own, known by its base form; what was once looked up is remembered.
+its own, known by its base form.  Of what was looked up, only words that the
+lexicon has itself are remembered.
 """
 
 from __future__ import annotations
@@ -24,17 +25,14 @@ NUMBER, AND, STOP, SYMBOL, SEVERAL, FOREIGN, MARK = range(8, 15)
 auxiliary with a tense; modal; pronoun; number; conjunction; end of a clause;
 symbol; stands for several words; of another language; exact (code, addresses)."""
 
-MAX_KNOWN: Final = 10_000
-"""Spellings whose entry is remembered."""
-
 MAX_SPELLING: Final = 40
-"""Characters of a spelling that is remembered."""
+"""Characters of a unit."""
 
-_MEASURE: Final = re.compile(r"([-+]?\d[\d.,:/]*)([^\W\d_]+)")
+_MEASURE: Final = re.compile(r"([-+]?\.?\d[\d.,:/]*)([^\W\d_]+)")
 _THOUSANDS: Final = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ORDINAL: Final = frozenset({"st", "nd", "rd", "th"})
 _WORDS: Final = (
-    "unchanged", "verbs", "common", "weighty", "predicates", "light", "tasks",
+    "unchanged", "verbs", "common", "weighty", "predicates", "light", "tasks", "metas", "aliases",
 )  # fmt: skip
 """Sections that are words and nothing else."""
 
@@ -60,7 +58,7 @@ class Entry(NamedTuple):
 
 
 class Lexicon(dict[str, Entry]):
-    """Spelling to entry; filled as they are met."""
+    """Spelling to entry; words of the lexicon stay as they are met, others do not."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__()
@@ -79,12 +77,21 @@ class Lexicon(dict[str, Entry]):
             others=words["common"] | self._kinds.keys(),
         )
         self.known = self._forms.known
-        self.weighty = words["weighty"]
+        self.pasts = frozenset(
+            w
+            for line in _lines(sections["forms"])
+            for w in line[1:]
+            if not w.endswith(("s", "ing"))
+        )
+        self.weighty, self.metas, self.aliases = (
+            words[name] for name in ("weighty", "metas", "aliases")
+        )
         self.verbs, self.predicates, self.light, self.tasks = (
             frozenset(map(self._concept, words[name]))
             for name in ("verbs", "predicates", "light", "tasks")
         )
         self.opposites = frozenset(self._read_opposites(sections["opposites"]))
+        self._own = self.known.union(*self.opposites, *words.values())
         self._starts: Trie = {}
         for line in sections["phrases"].splitlines():
             self._add_phrases(line)
@@ -92,7 +99,8 @@ class Lexicon(dict[str, Entry]):
 
     def __missing__(self, spelling: str) -> Entry:
         entry = self._entry(spelling)
-        if len(self) < MAX_KNOWN and len(spelling) <= MAX_SPELLING:
+        is_own = spelling in (entry.word, entry.word.capitalize())
+        if is_own and not self._own.isdisjoint(entry[1:3]):
             self[spelling] = entry
         return entry
 
@@ -161,7 +169,7 @@ class Lexicon(dict[str, Entry]):
             return Entry(MARK, word, word)
         if word[0].isalpha():
             return self._word(spelling, word, phrases)
-        if word[0].isdigit() or (len(word) > 1 and word[0] in "+-" and word[1].isdigit()):
+        if word.lstrip("+-.")[:1].isdigit():
             return self._number(word)
         return self._other(spelling, word)
 
@@ -187,8 +195,6 @@ class Lexicon(dict[str, Entry]):
             if joined in self._kinds or joined in self.concepts:
                 return self._entry(joined)
             word = joined if joined.isalpha() else word
-        if not word.isascii():
-            word = _unaccented(word)
         if "_" in word:
             return Entry(MARK, spelling, word)
         if not word.isalpha():
@@ -241,6 +247,8 @@ class Lexicon(dict[str, Entry]):
 def _read_kinds(sections: dict[str, str]) -> Iterator[tuple[str, tuple[int, str]]]:
     for word in sections["drop"].split():
         yield word, (DROP, "")
+    for word in sections["polite"].split():
+        yield word, (DROP, "polite")
     for word in sections["foreign"].split():
         yield word, (FOREIGN, word)
     kinds = {
@@ -251,13 +259,6 @@ def _read_kinds(sections: dict[str, str]) -> Iterator[tuple[str, tuple[int, str]
         for value, *words in _lines(sections[name]):
             for word in words:
                 yield word, (kind, value)
-
-
-def _unaccented(word: str) -> str:
-    """As it is written on keyboards that have no accents."""
-    parts = unicodedata.normalize("NFD", word)
-    bare = "".join(c for c in parts if not unicodedata.combining(c))
-    return bare if bare.isascii() and bare else word
 
 
 def _lines(section: str) -> Iterator[list[str]]:

@@ -19,13 +19,22 @@ from proxy.semantic.lexicon import (
     PERSON,
     ROLE,
     STOP,
-    SYMBOL,
     Entry,
     Lexicon,
 )  # fmt: skip
+from proxy.semantic.surface import Surface
 
 _CONJUNCTIONS: Final = ("when", "where", "who")
 """Words that ask only before a verb or at the beginning."""
+
+_TIES: Final = frozenset({"for", "on", "with", "to", "from"})
+"""What makes another verb of the one before it: pay, pay for."""
+
+_NOUNS: Final = ("ion", "al", "ance", "ment")
+"""Endings of nouns made of verbs."""
+
+_PASSIVE: Final = frozenset({"is", "are", "am", "was", "were", "be", "been", "being"})
+"""What makes a passive of a participle."""
 
 
 @dataclass(slots=True)
@@ -38,36 +47,55 @@ class Reading:
     ``order`` the same as they were met, but sorted where they are joined by "and".
     ``heads`` says of what stands behind "of", or before "'s", whose it is.
     ``has_gap`` is said of "who did he hit" and "what is it made of", unlike "who hit him".
-    ``scope`` is what stands behind a negation, empty for one whose place says nothing.
+    ``scope`` is what stands behind a negation, empty for one whose place says nothing;
+    ``denied`` what stands before it; ``tied`` what stands behind "pay for".
+    ``bound`` is each number with the concept that follows; ``again`` what was said before.
+    ``is_passive`` is said of "was it built", unlike "did it build".
     """
 
     text: str
+    surface: Surface
     words: list[str] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    symbols: list[str] = field(default_factory=list)
     scope: list[str] = field(default_factory=list)
     asks: set[str] = field(default_factory=set)
     modals: set[str] = field(default_factory=set)
     tenses: set[str] = field(default_factory=set)
-    persons: set[str] = field(default_factory=set)
-    relations: set[str] = field(default_factory=set)
+    persons: list[str] = field(default_factory=list)
+    relations: list[str] = field(default_factory=list)
+    bound: list[tuple[str, str]] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    tied: set[str] = field(default_factory=set)
+    denied: list[str] = field(default_factory=list)
     joins: set[str] = field(default_factory=set)
     heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
     is_bare: bool = False
     has_gap: bool = False
     is_task: bool = False
+    is_passive: bool = False
 
 
 class Walk:
     """Goes through the entries of a text once and notes in the reading what they say."""
 
     __slots__ = (
-        "_entries", "_head", "_is_fresh", "_is_joined", "_is_negated", "_lexicon", "_owner", "_r",
-        "_role", "_run",
+        "_entries",
+        "_head",
+        "_is_fresh",
+        "_is_joined",
+        "_is_negated",
+        "_is_passive",
+        "_is_tied",
+        "_lexicon",
+        "_owner",
+        "_r",
+        "_role",
+        "_run",
+        "_unbound",
     )  # fmt: skip
 
     def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
@@ -76,7 +104,10 @@ class Walk:
         self._head = ""  # what stood before the preposition
         self._run = 0  # where in the order what is joined by "and" begins
         self._owner = ""  # what stood before "'s"
+        self._unbound: list[str] = []  # numbers that nothing follows yet
         self._is_joined = self._is_negated = False
+        self._is_tied = False  # behind a verb and its preposition
+        self._is_passive = False  # behind a form of be
         self._is_fresh = True  # at the beginning of a sentence
 
     def go(self) -> None:
@@ -89,7 +120,7 @@ class Walk:
         last = next((e[0] for e in reversed(self._entries) if e[0] != STOP), DROP)
         r.has_gap = r.has_gap or last == ROLE
 
-    def thing(self, entry: Entry, _: int) -> None:
+    def thing(self, entry: Entry, i: int) -> None:
         """What the question may be about."""
         r, value, role = self._r, entry[1], self._role
         order = r.order
@@ -102,16 +133,36 @@ class Walk:
             r.heads[value] = self._head
         elif role == "'s":
             self._owner, role, self._role = value, "of", ""
-        if value not in r.roles:
+        is_verb = value in self._lexicon.verbs
+        self._note_form(entry, i, is_verb=is_verb)
+        if value in r.roles:
+            r.again.append(value)
+        else:
             r.roles[value] = role
             order.append(value)
-            if self._is_joined:
+            if self._is_joined and not is_verb:
                 order[self._run :] = sorted(order[self._run :])
             else:
                 self._run = len(order) - 1
         if self._is_negated:
             r.scope.append(value)
         self._is_joined = self._is_fresh = self._is_negated = False
+
+    def _note_form(self, entry: Entry, i: int, *, is_verb: bool) -> None:
+        """What numbers before it and its ending say."""
+        r, value, word = self._r, entry[1], entry[2]
+        if self._unbound:
+            r.bound += [(number, value) for number in self._unbound]
+            self._unbound.clear()
+        if self._is_tied:
+            r.tied.add(value)
+            self._is_tied = False
+        if not is_verb or word == value:
+            return
+        is_past = word.endswith("ed") or word in self._lexicon.pasts
+        r.is_passive = r.is_passive or (is_past and self._is_passive)
+        if i and self._entries[i - 1][0] == ASK and (is_past or word.endswith("s")):
+            r.tenses.add("past" if is_past else "present")
 
     def mark(self, entry: Entry, i: int) -> None:
         """What must be the same to the letter."""
@@ -123,8 +174,16 @@ class Walk:
         value = entry[1]
         self._role = "" if value == "to" and self._is_verb(i + 1) else value
         self._head = self._r.order[-1] if self._r.order else ""
+        _, verb, word = self._entries[i - 1][:3] if i else (0, "", "")
+        self._is_tied = value in _TIES and verb in self._lexicon.verbs and not word.endswith(_NOUNS)
         if value in self._lexicon.weighty:
-            self._r.relations.add(value)
+            self._r.relations.append(value)
+        elif self._is_stranded(i + 1):
+            self._r.relations.append(f"{value}.")
+
+    def _is_stranded(self, at: int) -> bool:
+        """Whether a preposition before this has nothing behind it."""
+        return at == len(self._entries) or self._entries[at][0] in (STOP, BE, MODAL, ASK, AND)
 
     def _is_verb(self, at: int) -> bool:
         if at == len(self._entries):
@@ -134,34 +193,34 @@ class Walk:
 
     def conjunction(self, entry: Entry, _: int) -> None:
         """Joins what may change places."""
-        self._is_joined = bool(self._r.order)
+        self._is_joined = bool(self._r.order) and entry[1] in ("and", "or")
+        self._is_passive = False
         self._r.joins.add(entry[1])
 
     def number(self, entry: Entry, _: int) -> None:
         """A number."""
         self._r.numbers.append(entry[1])
+        self._unbound.append(entry[1])
         self._is_joined = self._is_fresh = False
         self._run = len(self._r.order)
 
     def stop(self, entry: Entry, _: int) -> None:
         """The end of a clause."""
         self._role = ""
-        self._is_joined = False
+        self._is_joined = self._is_passive = False
         self._is_fresh = self._is_fresh or entry[1] == "."
 
     def negation(self, entry: Entry, _: int) -> None:
         """A negation."""
+        r = self._r
+        r.denied.append(r.order[-1] if r.order else "")
         if self._is_negated or entry[1] != "not":
-            self._r.scope.append("")
+            r.scope.append("")
         self._is_negated = self._is_negated or entry[1] == "not"
-
-    def symbol(self, entry: Entry, _: int) -> None:
-        """An operator."""
-        self._r.symbols.append(entry[1])
 
     def person(self, entry: Entry, _: int) -> None:
         """A pronoun."""
-        self._r.persons.add(entry[1])
+        self._r.persons.append(entry[1])
         self._is_fresh = False
 
     def ask(self, entry: Entry, i: int) -> None:
@@ -184,6 +243,7 @@ class Walk:
         r, value = self._r, entry[1]
         if self._is_fresh:
             r.asks.add("yesno")
+        self._is_passive = entry[2] in _PASSIVE or (self._is_passive and entry[0] == MODAL)
         if entry[0] == MODAL:
             r.modals.add(value)
         elif value != "-":
@@ -201,7 +261,6 @@ _STEPS: Final = tuple(
         CONTENT: Walk.thing, FOREIGN: Walk.thing, MARK: Walk.mark, ROLE: Walk.preposition,
         NOT: Walk.negation, ASK: Walk.ask, BE: Walk.auxiliary, MODAL: Walk.auxiliary,
         PERSON: Walk.person, NUMBER: Walk.number, AND: Walk.conjunction, STOP: Walk.stop,
-        SYMBOL: Walk.symbol,
     }.get(kind, Walk.nothing)
     for kind in range(15)
 )  # fmt: skip

@@ -34,6 +34,7 @@ class Forms:
         self._unchanged = unchanged
         self._verbs = verbs
         self.known = frozenset({*unchanged, *verbs, *others, *irregular, *irregular.values()})
+        self._letters = frozenset(map(_letters, self.known))
 
     def base(self, word: str) -> str:
         """The form that a dictionary has; ``~`` after it if it may have lost an ``e``."""
@@ -64,9 +65,14 @@ class Forms:
         """The known word that ``word`` is with two letters swapped, or one twice or once."""
         if word in self.known or not _LEAST_TYPO <= len(word) <= MAX_TYPO:
             return word
-        if self.known.intersection(_forms(word)):
+        if _letters(word) not in self._letters or self.known.intersection(_forms(word)):
             return word
         return next((guess for guess in _guesses(word) if guess in self.known), word)
+
+
+def _letters(word: str) -> str:
+    """Its letters, each once: what the misspellings that are looked for have in common."""
+    return "".join(sorted(set(word)))
 
 
 def _guesses(word: str) -> Iterator[str]:

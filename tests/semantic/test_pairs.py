@@ -19,24 +19,24 @@ def test_there_are_enough_pairs_of_either_label():
     labelled = pairs()
 
     assert len(labelled) >= 220
-    assert 0.35 <= sum(pair["same"] for pair in labelled) / len(labelled) <= 0.55
+    assert 0.33 <= sum(pair["same"] for pair in labelled) / len(labelled) <= 0.55
     assert len({(pair["a"], pair["b"]) for pair in labelled}) == len(labelled)
 
 
 def test_few_different_questions_get_through(tallies):
     tally = tallies[False, "all"]
 
-    assert tally.passed <= 0.05 * tally.count, tally.wrong
+    assert tally.passed <= 0.01 * tally.count, tally.wrong
 
 
 def test_most_rephrasings_get_through(tallies):
     tally = tallies[True, "all"]
 
-    assert tally.passed >= 0.75 * tally.count, tally.wrong
+    assert tally.passed >= 0.7 * tally.count, tally.wrong
 
 
 @pytest.mark.parametrize(
-    ("name", "same", "different"), [("traffic", 0.35, 0.01), ("far", 0.08, 0.01)]
+    ("name", "same", "different"), [("traffic", 0.33, 0.01), ("far", 0.05, 0.01)]
 )
 def test_pairs_of_strangers_are_told_apart(name, same, different):
     found = measure(pairs(PAIRS.with_name(f"{name}.jsonl")))
