@@ -89,7 +89,10 @@ def _person(a: Reading, b: Reading) -> bool:
             return True
     if one & other:
         return False
-    is_loose = all(r.modals or any(ask.startswith("how") for ask in r.asks) for r in (a, b))
+    # "how do you boil rice" may be "how do I boil rice", but not so "how do you feel"
+    is_loose = len(a.order) > 1 and all(
+        r.modals or any(ask.startswith("how") for ask in r.asks) for r in (a, b)
+    )
     return not is_loose and (bool(one and other) or "my" in (*a.persons, *b.persons))
 
 

@@ -45,7 +45,7 @@ _OPENING: Final = re.compile(
     r"|tell me|show me|give me) )*"
     r"(?:(what) (?:is|are)(?: the (?:meaning|definition) of)?(?: the| an| a)? "
     r"|(what)(?:'s|s)(?: the (?:meaning|definition) of)?(?: the| an| a)? |(what) does(?= .* mean$) "
-    r"|(define) |(how) (?:do|can|could|would|should) (?:i|you|we|one) |(how) (?:do )?to )?"
+    r"|(define) |(how) (?:do|can|could|would|should) (?:i|we|one) |(how) (?:do )?to )?"
 )
 _CLOSING: Final = re.compile(r"(?: (?:please|pls|plz|thanks|thank you|thx))+$")
 _FIRST: Final = frozenset('.?!:\n"')
