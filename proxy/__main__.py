@@ -27,7 +27,7 @@ from proxy.config.load import Loaded, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Address
 from proxy.explain import NoRequest, as_text, explain
-from proxy.extras import lacking
+from proxy.extras import lacking, lacking_here
 from proxy.identity.keys import BadKeys
 from proxy.limits import allowance_table
 from proxy.mock import start_mock
@@ -209,7 +209,7 @@ def _check(options: argparse.Namespace, given: list[str]) -> int:
     loaded = _read(options.config, os.environ)
     for note in loaded.notes:
         print(f"note: {note}", file=sys.stderr)
-    missing = lacking(loaded.settings)
+    missing = lacking_here(loaded.settings)
     for problem in missing:
         print(f"warning: {problem}", file=sys.stderr)
     name = options.config or "the embedded default"

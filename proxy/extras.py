@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.config.available import unavailable
 from proxy.config.nodes import Problem
 from proxy.config.schema import Settings
-from proxy.embedding import embeds_of, folder_of, missing_package
+from proxy.embedding import embeds_of, missing_package, model_of
 
 
 def lacking(settings: Settings) -> list[Problem]:
@@ -16,7 +16,15 @@ def lacking(settings: Settings) -> list[Problem]:
         if package:
             message = f"needs the package {package}: pip install 'sidestream[semantic]'"
             problems.append(Problem(embed.place, embed.where, message))
-        elif embed.upstream is None and not folder_of(embed).is_dir():
-            message = f"{folder_of(embed)}: no such folder"
-            problems.append(Problem(embed.place, f"{embed.where}.model", message))
     return problems
+
+
+def lacking_here(settings: Settings) -> list[Problem]:
+    """As ``lacking``, after a look at models in this process.
+
+    Raises ``ConfigError`` for one that cannot be used.
+    """
+    for embed in embeds_of(settings).values():
+        if embed.upstream is None and not missing_package(embed):
+            model_of(embed).close()
+    return lacking(settings)

@@ -245,6 +245,8 @@ class Caches:
         if route:
             await _told(self.shared.purge(route))
         else:
+            for vault in self._vaults.values():
+                vault.memory.drop(key)
             await _told(self.shared.drop(f"t.{tenant}" if tenant else "g", key))
 
 

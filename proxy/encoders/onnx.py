@@ -47,7 +47,7 @@ class OnnxModel:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder")
+            raise ValueError(f"{folder}: no such folder (or name the `upstream` that has it)")
         graph = _first(folder, "model.onnx", "onnx/model.onnx")
         words = _first(folder, "tokenizer.json")
         pooling = folder / "1_Pooling" / "config.json"

@@ -198,7 +198,7 @@ class CachePolicy(Policy):
         word = "stale" if state != "fresh" else "semantic" if look.match else "hit"
         say_hit(x, word, entry, age, look.key.now, is_late=state == "expired")
         if look.match is not None:
-            say_cosine(x, look.match.cosine)
+            say_cosine(x, look.match.cosine, look.key.now)
         return replayed(x, entry)
 
     # flights

@@ -197,7 +197,8 @@ class Semantics:
         try:
             vector = await _vector(like.embedder, place, LATER_S)
             if vector is None:
-                self._meter.result(rule.name, "no_vector")
+                if not like.serves(place.scope):  # else it was counted when it was looked for
+                    self._meter.result(rule.name, "no_vector")
                 return
             if match is None and not like.serves(place.scope):
                 match = await self._match(place, rule, like, vector, NO_WISH)

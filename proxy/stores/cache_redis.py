@@ -199,9 +199,8 @@ class Shared:
             self.failures += 1
 
     async def drop(self, scope: str, name: bytes) -> None:
-        """Delete one answer everywhere.  Raises ``StoreDown``."""
+        """Delete one answer in the store.  Raises ``StoreDown``."""
         await self._change("UNLINK", salt_key(scope)[:-1] + b"e:" + name)
-        self._tell(scope)
 
     async def erase(self, scope: str) -> None:
         """Make all of a scope unreadable, at once.  Raises ``StoreDown``."""

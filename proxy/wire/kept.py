@@ -125,10 +125,10 @@ def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_
         x.answer_headers.append(_STALE)
 
 
-def say_cosine(x: Exchange, cosine: float) -> None:
-    """Tell client and log how near the question was that was answered."""
+def say_cosine(x: Exchange, cosine: float, key: bytes) -> None:
+    """Tell client and log how near the question was that was answered, and the log its key."""
     shown = f"{cosine:.3f}"
-    x.notes["cosine"] = shown
+    x.notes |= {"cosine": shown, "cache_key": key.hex()}
     x.answer_headers.append((b"x-sidestream-similarity", shown.encode()))
 
 

@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_loaded_is_a_problem_with_a_place(tmp_path, setti
     (problem,) = refused.value.problems
     assert str(problem).startswith(f"{tmp_path}/sidestream.yaml:9:")
     assert problem.path == "$.cache.here.semantic.embed.model"
-    assert problem.message == f"{tmp_path / 'model'}: no such folder"
+    assert problem.message.startswith(f"{tmp_path / 'model'}: no such folder")
 
 
 def test_a_model_may_say_all_of_where_it_lies(settings):

@@ -4,7 +4,9 @@ import pytest
 
 from proxy import embedding
 from proxy.config.load import load
-from proxy.extras import lacking
+from proxy.config.nodes import ConfigError
+from proxy.extras import lacking, lacking_here
+from tests.semantic import tiny
 
 CONFIG = """\
 upstreams: {{a: {{base_url: "http://a/v1"}}}}
@@ -42,7 +44,10 @@ def test_a_package_that_is_not_here_is_named_with_what_to_install(tmp_path, embe
     assert said.endswith("pip install 'sidestream[semantic]'")
 
 
-def test_a_model_that_is_not_here_is_named_with_its_folder(tmp_path):
-    (said,) = lacks(tmp_path, "{model: minilm}")
+def test_a_model_that_cannot_be_used_is_told_by_check(tmp_path):
+    lacks(tmp_path, "{model: minilm}")
 
-    assert said.endswith(f"$.cache.answers.semantic.embed.model: {tmp_path}/minilm: no such folder")
+    with pytest.raises(ConfigError, match=rf"embed.model: {tmp_path}/minilm: no such folder"):
+        lacking_here(load(tmp_path / "c.yaml", {}).settings)
+    tiny.write(tmp_path / "minilm")
+    assert lacking_here(load(tmp_path / "c.yaml", {}).settings) == []

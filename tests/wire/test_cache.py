@@ -531,9 +531,9 @@ async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path):
 
         first = await ask(running.port, request(body=COLD))
         name = first.headers["cache-status"].partition('key="')[2].rstrip('"')
-        for path in ("purge?route=c", f"purge?tenant=acme&key={name}", "erase?tenant=acme"):
+        for path in ("purge?route=c", "purge?tenant=acme&key={name}", "erase?tenant=acme"):
             assert state(await ask(running.port, request(body=COLD))) == "hit"
-            assert (await api(f"/api/cache/{path}")).status == 200
+            assert (await api(f"/api/cache/{path.format(name=name)}")).status == 200
             again = await ask(running.port, request(body=COLD))
             assert state(again) == "miss"
             name = again.headers["cache-status"].partition('key="')[2].rstrip('"')
@@ -773,3 +773,16 @@ async def test_whoever_leaves_those_who_stay_get_all_of_it(tmp_path, seed):
         assert {body.replace(b"chatcmpl-", b"").count(b"data: ") for body in streams_seen} <= {63}
         await running.settled()
         assert len(running.worker.caches.flights) == 0
+
+
+async def test_purging_one_key_leaves_all_others(tmp_path):
+    other = {**COLD, "messages": [{"role": "user", "content": "Something else"}]}
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        first = await ask(running.port, request(body=COLD))
+        await ask(running.port, request(body=other))
+        key = first.headers["cache-status"].partition('key="')[2].rstrip('"')
+        path = f"/api/cache/purge?tenant=acme&key={key}"
+        await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
+
+        assert state(await ask(running.port, request(body=other))) == "hit"
+        assert state(await ask(running.port, request(body=COLD))) == "miss"
