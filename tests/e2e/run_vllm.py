@@ -113,7 +113,11 @@ def main():
             raise
         e2e.serve(run, CONFIG, listen=listen, admin=admin, model=model)
         world = steps.World(
-            f"http://127.0.0.1:{listen}/v1", e2e.KEY, "chat", lambda: running(model)
+            f"http://127.0.0.1:{listen}/v1",
+            e2e.KEY,
+            "chat",
+            lambda: running(model),
+            lambda: e2e.in_use(admin),
         )
         run.say("a tiny random Llama in vLLM 0.32 on the CPU, through Sidestream")
         for step in STEPS:
