@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
+
+log = logging.getLogger("sidestream.semantic")
 
 
 class SemanticMeter:
@@ -28,6 +31,16 @@ class SemanticMeter:
     def verdict(self, cache: str, *, is_wrong: bool) -> None:
         """An answer that was held against the upstream's own."""
         self.verified[cache, "wrong" if is_wrong else "right"] += 1
+
+    def turned(self, cache: str, tenant: str, *, serves: bool) -> None:
+        """A tenant's near questions are answered no more, or again."""
+        if serves:
+            log.info("cache %s answers near questions of tenant %s again", cache, tenant)
+        else:
+            log.warning(
+                "cache %s only measures near questions of tenant %s: more than max_error of its "
+                "answers are proven wrong", cache, tenant,
+            )  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:
         """The families."""

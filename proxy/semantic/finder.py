@@ -223,8 +223,11 @@ class Semantics:
         is_same: bool | None = same_words(served, said)
         if not is_same:
             is_same = await _is_same(like, place, served, said)
+        serves = like.serves(place.scope)
         if is_same is not None and like.trials.add(place.scope, name, is_wrong=not is_same):
             self._meter.verdict(rule.name, is_wrong=not is_same)
+            if like.mode == "on" and like.serves(place.scope) is not serves:
+                self._meter.turned(rule.name, place.tenant, serves=not serves)
 
 
 def _is_evidence(like: Likeness, place: Place, match: Match) -> bool:

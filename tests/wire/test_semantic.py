@@ -184,7 +184,7 @@ async def test_a_sample_is_verified_behind_the_client_s_back(tmp_path):
         assert (len(up.requests), status(running)["wrong"]) == (2, 1)
 
 
-async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
+async def test_too_many_wrong_ones_and_it_only_measures(tmp_path, caplog):
     scripts = [says_text(f"Lyon {i}") for i in range(40)]
     async with (
         Scripted(scripts) as up,
@@ -209,6 +209,9 @@ async def test_too_many_wrong_ones_and_it_only_measures(tmp_path):
         states = [await asked(word) for word in ANIMALS]
         assert states == ["semantic"] * 5 + ["miss"]
         assert (status(running)["state"], status(running)["suspended_scopes"]) == ("on", 1)
+        logged = [r.message for r in caplog.records if r.name == "sidestream.semantic"]
+        assert len(logged) == 1
+        assert "answers only measures near questions of tenant acme" in logged[0]
 
         others = [await asked(word, OTHER_KEY) for word in ANIMALS]
         assert others == ["semantic"] * 5 + ["miss"]
