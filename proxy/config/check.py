@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import get_args
 
 from proxy.config.check_caches import cache_problems
@@ -184,7 +183,7 @@ def _regions(s: Settings) -> Found:
         if not tenant.regions:
             continue
         for route in s.routes:
-            if route.match.tenant and not any(fnmatchcase(name, g) for g in route.match.tenant):
+            if not route.match.admits(name):
                 continue
             regions = [
                 s.upstreams[t.upstream].region

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Tenant
@@ -65,12 +64,8 @@ def _asked(s: Settings) -> Found:
                     f"{one.upstream!r} has no key of its own (passthrough), so it cannot be asked",
                 )  # fmt: skip
             for name, tenant in s.tenants.items():
-                if tenant.regions and _reaches(name, route):
+                if tenant.regions and route.match.admits(name):
                     yield from _out_of_region(tenant, route, sends, upstream.region)
-
-
-def _reaches(tenant: str, route: Route) -> bool:
-    return not route.match.tenant or any(fnmatchcase(tenant, g) for g in route.match.tenant)
 
 
 def _out_of_region(tenant: Tenant, route: Route, sends: str, region: str) -> Found:

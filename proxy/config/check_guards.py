@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -134,7 +133,7 @@ def _regions(s: Settings) -> Found:
         if not tenant.regions:
             continue
         for route in s.routes:
-            if route.match.tenant and not any(fnmatchcase(name, g) for g in route.match.tenant):
+            if not route.match.admits(name):
                 continue
             yield from _out_of_region(s, tenant, route)
 

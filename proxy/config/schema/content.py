@@ -212,10 +212,7 @@ class Embed(Record):
 
     def __post_init__(self) -> None:
         """There must be time and a model."""
-        if self.timeout <= 0:
-            raise ValueError("timeout must be above 0")
-        if not self.model:
-            raise ValueError("model must not be empty")
+        _check_asked(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,10 +225,14 @@ class AnswerJudge(Record):
 
     def __post_init__(self) -> None:
         """There must be time and a model."""
-        if self.timeout <= 0:
-            raise ValueError("timeout must be above 0")
-        if not self.model:
-            raise ValueError("model must not be empty")
+        _check_asked(self)
+
+
+def _check_asked(asked: Embed | AnswerJudge) -> None:
+    if asked.timeout <= 0:
+        raise ValueError("timeout must be above 0")
+    if not asked.model:
+        raise ValueError("model must not be empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
@@ -31,6 +32,10 @@ class Match(Record):
     stream: bool | None = setting("Whether a stream is asked for.", None)
     tools: bool | None = setting("Whether tools are offered.", None)
     images: bool | None = setting("Whether there are images.", None)
+
+    def admits(self, tenant: str) -> bool:
+        """Whether a tenant of that name may meet the route."""
+        return not self.tenant or any(fnmatchcase(tenant, glob) for glob in self.tenant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
