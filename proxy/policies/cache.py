@@ -20,7 +20,7 @@ from proxy.core.policy import Policy, Reply
 from proxy.core.ports import Clock
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule
-from proxy.rules.freshness import NO_WISH, State, Wish, state_of, wish_of
+from proxy.rules.freshness import State, Wish, state_of
 from proxy.rules.guards import mark
 from proxy.rules.keys import Keys
 from proxy.semantic.finder import Match, Place, Semantics
@@ -28,6 +28,7 @@ from proxy.wire.kept import (
     entry_of,
     held,
     hides_usage,
+    left_alone,
     made_of,
     not_cached,
     replayed,
@@ -95,13 +96,11 @@ class CachePolicy(Policy):
         rule = self._rules.get(x.route)
         if rule is None or x.endpoint.name not in KINDS or (x.raw is None and x.body is None):
             return None
-        wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
+        wish = rule.wish_of(x)
         key = self._keys.find(x, rule, wish)
         if isinstance(key, str):
-            if wish.only_cached:
-                raise not_cached(x)
+            left_alone(x, key, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
-            say(x, "bypass", f"fwd={'request' if key == 'no_store' else 'bypass'}; detail={key}")
             return None
         scope = rule.scope_of(x)
         reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
@@ -155,7 +154,7 @@ class CachePolicy(Policy):
             return None
         try:
             entry = Entry.unpack(data)
-        except (ValueError, TypeError, IndexError):
+        except ValueError:
             self._meter.unstored(look.rule.name, "form")
             return None
         if entry.kind != look.x.endpoint.name:

@@ -17,9 +17,9 @@ from proxy.core.ports import Clock
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
 from proxy.rules.cachekey import canonical, material
-from proxy.rules.freshness import NO_WISH, Wish, state_of, wish_of
+from proxy.rules.freshness import Wish, state_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
-from proxy.wire.kept import held, not_cached, say, whole_answer
+from proxy.wire.kept import held, left_alone, not_cached, say, whole_answer
 from proxy.wire.replay import Entry
 
 
@@ -87,14 +87,12 @@ class EmbeddingsPolicy(Policy):
         inputs = inputs_of(x.body)
         if inputs is None:
             return None
-        wish = wish_of(x.headers.get("cache-control", "")) if rule.listens else NO_WISH
+        wish = rule.wish_of(x)
         rest = canonical({k: v for k, v in x.body.items() if k != "input"})
         why = why_not(x, rule, wish, rest)
         if why:
-            if wish.only_cached:
-                raise not_cached(x)
+            left_alone(x, why, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
-            say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
             return None
         batch = self._batch(x, rule, wish, inputs, rest)
         await self._find(batch)
@@ -133,7 +131,7 @@ class EmbeddingsPolicy(Policy):
             return
         try:
             entry = Entry.unpack(data)
-        except (ValueError, TypeError, IndexError):
+        except ValueError:
             self._meter.unstored(batch.rule.name, "form")
             return
         age = self._clock.wall() - entry.at

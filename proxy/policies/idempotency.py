@@ -103,7 +103,7 @@ class IdempotencyPolicy(Policy):
     def _replay(self, x: Exchange, data: bytes, asked: Sequence[str]) -> Reply | None:
         try:
             entry = Entry.unpack(data)
-        except (ValueError, TypeError, IndexError):
+        except ValueError:
             return None
         if self._clock.wall() - entry.at >= KEPT_S:
             return None

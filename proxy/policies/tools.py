@@ -14,7 +14,7 @@ from proxy.core.exchange import Exchange, Head
 from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Send, StreamHalf
 from proxy.rules.toolbox import Toolbox
-from proxy.wire.answer_text import event_of
+from proxy.wire.events import event_of
 from proxy.wire.prompt import unambiguous
 from proxy.wire.tools import answer_calls, choices_in, history_of, is_growing, mentions_in
 

@@ -21,7 +21,8 @@ from proxy.rules.conformity import Conformity, Unusable, schema_asked_for
 from proxy.rules.guards import MISMATCH, UNREADABLE, Guard, is_flagged, note, refusal
 from proxy.rules.judged import Judged
 from proxy.rules.window import Window
-from proxy.wire.answer_text import Piece, contents_of, event_of, is_last, pieces_of
+from proxy.wire.answer_text import Piece, contents_of, is_last, pieces_of
+from proxy.wire.events import event_of
 
 Count = Callable[[Guard, Verdict], None]
 

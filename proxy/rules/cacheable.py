@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from proxy.core.cache import Epochs, Terms, Vault
 from proxy.core.exchange import Exchange
 from proxy.rules.cachekey import MAX_EXACT, has_exponent, has_twice, headers_that_count
-from proxy.rules.freshness import Wish
+from proxy.rules.freshness import NO_WISH, Wish, wish_of
 from proxy.rules.likeness import Likeness
 from proxy.rules.planner import COMPARE
 
@@ -74,6 +74,10 @@ class CacheRule:
     def scope_of(self, x: Exchange) -> str:
         """Whose answers they are: what they are sealed for, and erased with."""
         return "g" if self.scope == "global" else f"t.{x.tenant}"
+
+    def wish_of(self, x: Exchange) -> Wish:
+        """What the client says of freshness, if anybody listens."""
+        return wish_of(x.headers.get("cache-control", "")) if self.listens else NO_WISH
 
     @property
     def on_exhausted(self) -> bool:

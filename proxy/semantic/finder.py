@@ -19,7 +19,8 @@ from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, Wish, state_of
 from proxy.rules.likeness import Likeness
 from proxy.semantic.agreement import MAX_LENGTH, cosine, same_words
-from proxy.wire.answer_text import contents_of, event_of
+from proxy.wire.answer_text import contents_of
+from proxy.wire.events import event_of
 from proxy.wire.questions import question_of
 from proxy.wire.replay import Entry
 
@@ -158,7 +159,7 @@ class Semantics:
             return None
         try:
             entry = Entry.unpack(data)
-        except (ValueError, TypeError, IndexError):
+        except ValueError:
             return None
         return entry if entry.kind == place.kind and entry.status == 200 else None
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from proxy.wire.events import TERMINAL
 from proxy.wire.prompt import OWN_NAMES
 
@@ -42,15 +40,6 @@ class Piece(NamedTuple):
 
     key: Hashable
     text: str
-
-
-def event_of(data: bytes) -> dict[str, Any] | None:
-    """The payload of an event, or a whole JSON answer; ``None`` if it is none."""
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) else None
 
 
 def is_last(event: dict[str, Any]) -> bool:

@@ -66,6 +66,15 @@ def has_content(event: dict[str, Any]) -> bool:
     return False
 
 
+def event_of(data: bytes) -> dict[str, Any] | None:
+    """The payload of an event, or a whole JSON answer; ``None`` if it is none."""
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
 def last_in(tail: bytes) -> dict[str, Any] | None:
     """The last event of plain ``tail``, if it is one."""
     at = tail.rfind(b"data: {")

@@ -115,6 +115,15 @@ def say(x: Exchange, word: str, status: str) -> None:
     )
 
 
+def left_alone(x: Exchange, why: str, *, only_cached: bool) -> None:
+    """Tell the client, in a word, why the cache does nothing.  Raises ``NotCached``
+    if it wants an answer from there or none.
+    """
+    if only_cached:
+        raise not_cached(x)
+    say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
+
+
 def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_late: bool) -> None:
     """Tell client and log what ``entry``, of that age in seconds, avoided."""
     x.notes["tokens_avoided"] = str(sum(entry.usage))

@@ -13,7 +13,7 @@ import orjson
 
 from proxy.core.endpoint import Endpoint
 from proxy.wire.assemble import assemble, flaw_of
-from proxy.wire.events import split
+from proxy.wire.events import event_of, split
 from proxy.wire.synthesis import synthesise, usage_event
 
 FORM: Final = 2
@@ -64,6 +64,13 @@ class Entry(NamedTuple):
     @classmethod
     def unpack(cls, data: bytes) -> Entry:
         """Read what ``pack`` wrote.  Raises ``ValueError`` for anything else."""
+        try:
+            return cls._unpack(data)
+        except (TypeError, IndexError) as exc:
+            raise ValueError("an entry of another form") from exc
+
+    @classmethod
+    def _unpack(cls, data: bytes) -> Entry:
         begin = data.find(b"\n") + 1
         head = orjson.loads(data[:begin])
         if not isinstance(head, list) or len(head) != 15 or head[0] != FORM:
@@ -85,7 +92,7 @@ def parts_of(endpoint: Endpoint, body: bytes, *, is_stream: bool) -> dict[str, A
     """``whole``, ``events``, ``told`` and ``ident`` of an answer that came, and
     its ``flaw`` in a word; only a word where it is not even a whole one.
     """
-    whole = assemble(endpoint, body) if is_stream else _object(body)
+    whole = assemble(endpoint, body) if is_stream else event_of(body)
     if whole is None:
         return "incomplete" if is_stream else "shape"
     ident = whole.get("id")
@@ -98,14 +105,6 @@ def parts_of(endpoint: Endpoint, body: bytes, *, is_stream: bool) -> dict[str, A
         return {**made, "whole": body}
     events, told = _without_end(body) if endpoint.dialect == "chat" else (body, b"")
     return {**made, "whole": orjson.dumps(whole), "events": events, "told": told}
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        whole = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return whole if isinstance(whole, dict) else None
 
 
 def _without_end(body: bytes) -> tuple[bytes, bytes]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from proxy.core.exchange import Usage
+from proxy.wire.events import event_of
 
 WHOLE: Final = 64 * 1024
 """Bytes up to which a body is decoded; in a larger one usage is searched for."""
@@ -26,7 +25,7 @@ def usage_of_body(data: bytes) -> tuple[Usage | None, str]:
         return None, ""
     if len(data) > WHOLE:
         return _search(data), ""
-    body = _object(data)
+    body = event_of(data)
     if body is None:
         # Both ends of an answer that was too large to keep.
         return _search(data), ""
@@ -96,14 +95,6 @@ def _finish(body: dict[str, Any]) -> str:
     return ""
 
 
-def _object(data: bytes) -> dict[str, Any] | None:
-    try:
-        body = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
 def _search(data: bytes) -> Usage | None:
     """The last usage object in bytes that are not decoded.
 
@@ -113,7 +104,7 @@ def _search(data: bytes) -> Usage | None:
     at = data.rfind(b'"usage"')
     while at >= 0:
         if at == 0 or data[at - 1 : at] != b"\\":
-            found = _read(_object(_balanced(data, at + 7)))
+            found = _read(event_of(_balanced(data, at + 7)))
             if found is not None:
                 return found
         at = data.rfind(b'"usage"', 0, at)

@@ -10,7 +10,8 @@ from proxy.mock_answers import (
     response,
     response_events,
 )
-from proxy.wire.answer_text import contents_of, event_of, is_last, pieces_of
+from proxy.wire.answer_text import contents_of, is_last, pieces_of
+from proxy.wire.events import event_of
 from proxy.wire.sse import Framer
 
 BODY = {"model": "mock", "n": 2, "messages": [{"role": "user", "content": "Say hello to the wide world"}],
