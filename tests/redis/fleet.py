@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from tests.ports import free_port
 from tests.program import DIGEST, KEY, read_answer, request
-from tests.redis.servers import free_port
 
 CONFIG = """\
 listen: 127.0.0.1:{port}
@@ -72,6 +72,7 @@ async def fleet(tmp_path, store, upstream, limits, count=4):
 async def _ready(sidecar):
     async with asyncio.timeout(30):
         while True:
+            assert sidecar.process.returncode is None, "a sidecar ended before it served"
             with contextlib.suppress(OSError):
                 status = await api(sidecar, "/status")
                 if status["store"]["is_up"]:

@@ -14,6 +14,8 @@ from pathlib import Path
 import hiredis
 import pytest
 
+from tests.ports import free_port
+
 LOUD = (
     "NO VALKEY OR REDIS SERVER HERE: the store's own tests are NOT run (apt install redis-server)"
 )
@@ -29,12 +31,6 @@ def find_server():
         for found in Path(spec.submodule_search_locations[0]).rglob("valkey-server"):
             return str(found)
     return shutil.which("valkey-server") or shutil.which("redis-server")
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Server:
@@ -69,6 +65,7 @@ class Server:
             with suppress(OSError):
                 if self.ask("PING") == b"PONG":
                     return
+            assert self._process.poll() is None, f"the server did not start on port {self.port}"
             time.sleep(0.005)  # noqa: TID251 - a process is waited for
         raise AssertionError("the server did not start")
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from tests.ports import free_port
 from tests.program import DIGEST, ask, request
 from tests.redis.conftest import until
 from tests.redis.test_cache import COLD, MASTER, cached, state
 from tests.redis.test_discovery import cluster  # noqa: F401 - a fixture
 from tests.scripted import Scripted, json_answer, says
-from tests.wire.test_operating import Command, free_ports
+from tests.wire.test_operating import Command
 
 
 @pytest.mark.timeout(120)
@@ -30,7 +31,7 @@ async def test_a_tenants_cache_lives_where_its_slot_is(tmp_path, cluster):  # no
 
 
 async def test_workers_share_a_cache_and_all_of_them_forget(tmp_path, server):
-    data, admin = free_ports(2)
+    data, admin = free_port(), free_port()
     path = tmp_path / "c.yaml"
     async with Scripted([says(json_answer())]) as up:
         path.write_text(f"""\

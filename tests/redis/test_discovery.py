@@ -8,24 +8,22 @@ import pytest
 from redis.crc import key_slot
 
 from proxy.core.ledger import Claim, Limit, Settlement
+from tests.ports import free_port
 from tests.redis.conftest import until
-from tests.redis.servers import Server, free_port
+from tests.redis.servers import Server
 
 DAY = Limit(name="day", kind="window", cap=10_000, on_failure="open")
 
 
 @pytest.fixture
 def cluster():
-    servers = []
-    for _ in range(3):
-        port = free_port()
-        while port > 55_000:  # the bus listens 10000 above
-            port = free_port()
-        servers.append(Server(port=port, config="cluster-enabled yes\ncluster-node-timeout 2000"))
+    config = "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-port {}"
+    buses = [free_port() for _ in range(3)]
+    servers = [Server(config=config.format(bus)) for bus in buses]
     for number, server in enumerate(servers):
         first, last = number * 5461, (number + 1) * 5461 - 1 if number < 2 else 16383
         server.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
-        server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+        server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, buses[0])
     while not all(b"cluster_state:ok" in s.ask("CLUSTER", "INFO") for s in servers):
         time.sleep(0.05)  # noqa: TID251 - processes are waited for
     yield servers

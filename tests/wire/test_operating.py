@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,6 +12,7 @@ import orjson
 import pytest
 
 from proxy.__main__ import main
+from tests.ports import free_port
 from tests.program import (
     CHAT,
     DIGEST,
@@ -296,16 +296,8 @@ class Command:
         self.rest = await asyncio.wait_for(self.process.communicate(), 20)
 
 
-def free_ports(count):
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
-
-
 async def test_the_command_with_a_mock_serves_a_newcomer_and_leaves_on_sigterm():
-    data, admin = free_ports(2)
+    data, admin = free_port(), free_port()
     env = {
         "SIDESTREAM_LISTEN": f"127.0.0.1:{data}",
         "SIDESTREAM_ADMIN_LISTEN": f"127.0.0.1:{admin}",
@@ -324,7 +316,7 @@ async def test_the_command_with_a_mock_serves_a_newcomer_and_leaves_on_sigterm()
 
 
 async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path, capsys):
-    data, admin = free_ports(2)
+    data, admin = free_port(), free_port()
     path = tmp_path / "c.yaml"
     async with Scripted([says(json_answer())]) as upstream:
         path.write_text(f"""\
