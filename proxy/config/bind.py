@@ -13,16 +13,18 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import yaml
 
 from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of, some_names
-from proxy.config.nodes import ConfigError, Problem, place_of, plain
+from proxy.config.nodes import Problem, place_of, plain
 from proxy.config.units import FileSecret, JsonText, Secret
 
 T = TypeVar("T")
+K = TypeVar("K")
 Reader = Callable[[str], Any]
 
 _BAD = object()  # "a problem was noted; there is no value"
@@ -42,16 +44,28 @@ class Source(Protocol):
         ...
 
 
-def bind(node: yaml.Node, schema: type[T], file: str, source: Source) -> tuple[T, list[Problem]]:
-    """Build ``schema`` from ``node``, with notes on what is odd but allowed.
+@dataclass(frozen=True, slots=True)
+class Bound(Generic[T]):
+    """What was made of a node.
 
-    Raises one ``ConfigError`` with all that is wrong.
+    Where there are ``problems``, ``value`` is what could be read without them,
+    to look for more, and ``None`` if that is too little.  ``lost`` are the names
+    that stand in the file and not in ``value``; ``notes`` say what is odd but
+    allowed.
     """
+
+    value: T | None
+    problems: list[Problem]
+    notes: list[Problem]
+    lost: frozenset[str]
+
+
+def bind(node: yaml.Node, schema: type[T], file: str, source: Source) -> Bound[T]:
+    """Build ``schema`` from ``node``, as far as that goes."""
     binder = _Binder(file, source)
     value = binder.value(node, schema, "$")
-    if binder.problems:
-        raise ConfigError(binder.problems)
-    return typing.cast("T", value), binder.notes
+    made = None if value is _BAD else typing.cast("T", value)
+    return Bound(made, binder.problems, binder.notes, frozenset(binder.lost))
 
 
 class _Binder:
@@ -60,6 +74,8 @@ class _Binder:
         self.source = source
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
+        self.lost: set[str] = set()
+        self.dropped = 0
 
     def note(self, node: yaml.Node, path: str, message: str) -> object:
         self.problems.append(Problem(place_of(node, self.file), path, message))
@@ -82,6 +98,7 @@ class _Binder:
             return self.note(node, path, f"expected a mapping with {some_names(kind)}")
         fields = settings_of(kind)
         hints = hints_of(kind)
+        before = self.dropped
         given: dict[str, Any] = {}
         for name, key, child in self._pairs(node, path):
             if name not in fields:
@@ -92,17 +109,24 @@ class _Binder:
                 given[name] = self.value(child, hints[name], f"{path}.{name}")
         for f in fields.values():
             if f.name not in given and is_required(f):
-                self.note(node, path, f"{f.name!r} is missing")
-                given[f.name] = _BAD
-        if any(v is _BAD for v in given.values()):
+                given[f.name] = self.note(node, path, f"{f.name!r} is missing")
+        bad = [name for name, value in given.items() if value is _BAD]
+        if any(is_required(fields[name]) for name in bad) or (bad and path == "$"):
             return _BAD
+        given = self._good(given)
         if "given" in kind.__dataclass_fields__:  # type: ignore[attr-defined]
             names = frozenset(given)
             given |= {"place": place_of(node, self.file), "where": path, "given": names}
         try:
             return kind(**given)
         except ValueError as exc:
-            return self.note(node, path, str(exc))
+            # Of half a record it may not be true.
+            return _BAD if self.dropped > before else self.note(node, path, str(exc))
+
+    def _good(self, values: dict[K, Any]) -> dict[K, Any]:
+        good = {name: value for name, value in values.items() if value is not _BAD}
+        self.dropped += len(values) - len(good)
+        return good
 
     def _pairs(self, node: yaml.MappingNode, path: str) -> list[tuple[str, yaml.Node, yaml.Node]]:
         pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
@@ -130,7 +154,7 @@ class _Binder:
             made = () if node.tag == NULL else (self.value(node, item, path),)
         else:
             return self.note(node, path, "expected a list")
-        return _BAD if any(v is _BAD for v in made) else made
+        return tuple(self._good(dict(enumerate(made))).values())
 
     def _mapping(self, node: yaml.Node, item: Any, path: str) -> Any:
         if not isinstance(node, yaml.MappingNode):
@@ -138,7 +162,8 @@ class _Binder:
         made: dict[str, Any] = {}
         for name, _, child in self._pairs(node, path):
             made[name] = self.value(child, item, f"{path}.{name}")
-        return _BAD if any(v is _BAD for v in made.values()) else types.MappingProxyType(made)
+        self.lost |= {name for name, value in made.items() if value is _BAD}
+        return types.MappingProxyType(self._good(made))
 
     def _union(self, node: yaml.Node, kind: Any, path: str) -> Any:
         options = [k for k in typing.get_args(kind) if k is not type(None)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -22,19 +22,21 @@ def check(
 ) -> tuple[list[Problem], list[Problem]]:
     """Problems, and notes on what is odd but allowed."""
     problems = [
-        problem
-        for rule in (
-            _names,
-            _route_names,
-            _targets,
-            _keys,
-            _anonymous,
-            _store,
-            _regions,
-            _on_exhausted,
-            _redactions,
-        )
-        for problem in rule(settings)
+        *unknown_names(settings),
+        *(
+            problem
+            for rule in (
+                _route_names,
+                _targets,
+                _keys,
+                _anonymous,
+                _store,
+                _regions,
+                _on_exhausted,
+                _redactions,
+            )
+            for problem in rule(settings)
+        ),
     ]
     problems += money(settings, has_price)
     problems += guard_problems(settings)
@@ -68,10 +70,16 @@ class _Use:
     what: str
 
 
-def _names(s: Settings) -> Found:
-    for use in _uses(s):
-        if use.name is not None and use.name not in use.known:
-            yield _unknown(use.record, use.path, use.name, use.known, use.what)
+def unknown_names(s: Settings, lost: Collection[str] = ()) -> list[Problem]:
+    """Names that are used and stand for nothing.
+
+    ``lost`` are names of things that could not be read; nothing is said of them.
+    """
+    return [
+        _unknown(use.record, use.path, use.name, use.known, use.what)
+        for use in _uses(s)
+        if use.name is not None and use.name not in use.known and use.name not in lost
+    ]
 
 
 def _uses(s: Settings) -> Iterator[_Use]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config.bind import bind
-from proxy.config.check import check
+from proxy.config.check import check, unknown_names
 from proxy.config.nodes import ConfigError, Problem, parse, refuse
 from proxy.config.schema import Settings
 
@@ -72,9 +72,12 @@ def load(
     except UnicodeDecodeError as exc:
         raise refuse(shown, f"the file is not UTF-8 (byte {exc.start})") from exc
     source = FileSource(file.parent, environment)
-    settings, odd = bind(parse(text, shown), Settings, shown, source)
-    problems, notes = check(settings, has_price)
+    bound = bind(parse(text, shown), Settings, shown, source)
+    if bound.problems or bound.value is None:
+        more = [] if bound.value is None else unknown_names(bound.value, bound.lost)
+        raise ConfigError([*bound.problems, *more])
+    problems, notes = check(bound.value, has_price)
     if problems:
         raise ConfigError(problems)
     watched = (file,) if path is not None else ()
-    return Loaded(settings, (*watched, *source.watched), (*odd, *notes))
+    return Loaded(bound.value, (*watched, *source.watched), (*bound.notes, *notes))
