@@ -19,6 +19,20 @@ class RealClock:
     wall = staticmethod(time.time)  # noqa: TID251 - what the port stands for
 
 
+PATIENCE_S = 2.0
+"""More than any server here takes, and less than a client's own patience."""
+
+
+def at_once(coroutine):
+    """What ``coroutine`` returns without waiting for anything."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise AssertionError("it waits")
+
+
 async def until(is_so, within_s=5.0):
     """Wait for something that a real server does in its own time."""
     async with asyncio.timeout(within_s):

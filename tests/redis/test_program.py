@@ -6,10 +6,8 @@ import time
 import pytest
 
 from tests.program import CHAT, STREAM, ask, assert_refused, program, request
-from tests.redis.conftest import until
+from tests.redis.conftest import PATIENCE_S, until
 from tests.scripted import Scripted, json_answer, says, streams
-
-WAIT_S = 0.1
 
 
 def config(server, limits):
@@ -81,7 +79,7 @@ async def test_each_fail_mode_holds_and_nobody_waits(tmp_path, own_server, how, 
         await until(lambda: settled(running), 10)
 
     statuses = [answer.status for answer, _ in results]
-    assert max(waited for _, waited in results) < WAIT_S
+    assert max(waited for _, waited in results) < PATIENCE_S
     assert statuses == {
         "open": [200] * 6, "closed": [503] * 6, "local": [200] * 3 + [429] * 3,
     }[mode]  # fmt: skip
@@ -126,7 +124,7 @@ async def test_what_was_used_in_an_outage_is_charged_once(tmp_path, own_server, 
         rows, counter, number = await charged(running)
 
     assert {a.status for a in answers} == {200} == {a.status for a, _ in during}
-    assert max(waited for _, waited in during) < 2 * WAIT_S  # ten at once on a busy machine
+    assert max(waited for _, waited in during) < PATIENCE_S
     assert number == before + 15
     assert rows == counter == 10 * (before + 15)
 
