@@ -19,8 +19,11 @@ class RealClock:
     wall = staticmethod(time.time)  # noqa: TID251 - what the port stands for
 
 
+TIME_OUT_S = 0.5
+"""For stores: ten times what serves, so that none is given up because the machine is busy."""
+
 PATIENCE_S = 2.0
-"""More than any server here takes, and less than a client's own patience."""
+"""More than a store that is given up takes, and less than a hang."""
 
 
 def at_once(coroutine):
@@ -69,7 +72,9 @@ async def connect():
 
     async def make(url, *, is_ready=True, scripts=None, clock=None, **keeping):
         scripts = scripts or load_scripts()
-        store = open_store(parse_address(url), scripts, random.Random(1).random)
+        store = open_store(
+            parse_address(url), scripts, random.Random(1).random, timeout_s=TIME_OUT_S
+        )
         ledger = RedisLedger(store, scripts, clock or RealClock(), Keeping(**keeping))
         ledger.start()
         made.append(ledger)

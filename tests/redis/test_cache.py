@@ -18,7 +18,7 @@ from proxy.stores.scripts import load_scripts
 from proxy.stores.sealed import Master
 from proxy.stores.vault import SealedVault
 from tests.program import CHAT, KEY, ask, program, request
-from tests.redis.conftest import PATIENCE_S, RealClock, at_once, until
+from tests.redis.conftest import PATIENCE_S, TIME_OUT_S, RealClock, at_once, until
 from tests.redis.servers import Server
 from tests.scripted import Scripted, json_answer, says, streams
 
@@ -38,7 +38,7 @@ TWO = """
 async def cached(
     tmp_path, port, url, *, settings=f"encrypt: {MASTER}", is_ready=True, extra="", **parts
 ):
-    more = f"store: {{url: '{url}'}}\ncache: {{answers: {{{settings}}}}}\n{extra}"
+    more = f"store: {{url: '{url}', timeout: 500ms}}\ncache: {{answers: {{{settings}}}}}\n{extra}"
     folder = tmp_path / str(time.monotonic_ns())
     folder.mkdir()
     async with program(folder, port, routes=ROUTE, more=more, tenants=TWO, **parts) as running:
@@ -201,7 +201,12 @@ async def shared_by_two(server):
     async with contextlib.AsyncExitStack() as stack:
         replicas = []
         for _ in range(2):
-            store = open_store(parse_address(server.url), load_scripts(), random.Random(1).random)
+            store = open_store(
+                parse_address(server.url),
+                load_scripts(),
+                random.Random(1).random,
+                timeout_s=TIME_OUT_S,
+            )
             shared = Shared(store, load_scripts())
             store.start()
             shared.start()

@@ -38,7 +38,7 @@ async def test_workers_share_a_cache_and_all_of_them_forget(tmp_path, server):
 listen: 127.0.0.1:{data}
 admin: {{listen: "127.0.0.1:{admin}", token: t}}
 workers: 2
-store: {{url: "{server.url}"}}
+store: {{url: "{server.url}", timeout: 500ms}}
 upstreams: {{up: {{kind: generic, base_url: "http://127.0.0.1:{up.port}/v1"}}}}
 routes: [{{name: all, targets: [{{upstream: up}}], cache: answers}}]
 tenants: {{acme: {{keys: [{{sha256: {DIGEST}}}]}}}}

@@ -13,7 +13,7 @@ from tests.scripted import Scripted, json_answer, says, streams
 def config(server, limits):
     return {
         "tenant": ", limits: tight",
-        "more": f"store: {{url: 'redis://127.0.0.1:{server.port}'}}\nlimits: {{tight: {{{limits}}}}}",
+        "more": f"store: {{url: 'redis://127.0.0.1:{server.port}', timeout: 500ms}}\nlimits: {{tight: {{{limits}}}}}",
     }
 
 

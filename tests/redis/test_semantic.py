@@ -21,7 +21,7 @@ from tests.judges import Judge
 from tests.kit import FakeClock
 from tests.meaning import vector_of
 from tests.program import ask, request
-from tests.redis.conftest import PATIENCE_S, until
+from tests.redis.conftest import PATIENCE_S, TIME_OUT_S, until
 from tests.redis.test_cache import MASTER
 from tests.scripted import Scripted
 from tests.wire.test_cache import state
@@ -59,7 +59,9 @@ async def replicas(server):
 
         async def make(secret=SECRET):
             scripts = load_scripts()
-            store = open_store(parse_address(server.url), scripts, random.Random(1).random)
+            store = open_store(
+                parse_address(server.url), scripts, random.Random(1).random, timeout_s=TIME_OUT_S
+            )
             shared = Shared(store, scripts)
             store.start()
             shared.start()
@@ -197,7 +199,7 @@ async def test_the_least_used_frame_leaves_when_there_is_no_room(replicas):
 def shared_semantic(tmp_path, port, encoder, url, **more):
     folder = tmp_path / str(time.monotonic_ns())
     folder.mkdir()
-    extra = f"store: {{url: '{url}'}}"
+    extra = f"store: {{url: '{url}', timeout: 500ms}}"
     return semantic(folder, port, encoder, extra=extra, sealed=f"encrypt: {MASTER}, ", **more)
 
 

@@ -355,7 +355,7 @@ async def test_a_judge_that_cannot_judge_meets_its_time_and_its_mode(tmp_path, h
     else:
         assert_refused(answer, 503, "guard_unavailable")
         assert upstream.requests == []
-    assert took < 2
+    assert took < 5
     assert took >= (0.29 if how == "frozen" else 0)
     assert 'verdict="error"' in counted[0]
 

@@ -72,7 +72,7 @@ async def test_the_clients_sdk_recovers_by_itself(tmp_path, is_stream):
                 assert [event async for event in answer]
         took = time.monotonic() - began
 
-    assert 0.9 <= took < 2.5
+    assert 0.9 <= took < 10
     assert len(upstream.requests) == 4
 
 

@@ -126,12 +126,12 @@ async def test_in_a_long_prompt_it_is_found_wherever_it_stands(at):
 
 
 async def test_no_slice_of_a_long_prompt_takes_long():
-    """Others have their turn between two slices; the bound is generous."""
-    times = [time.perf_counter()]
+    """Others have their turn between two slices; CPU is counted, and the bound is generous."""
+    times = [time.thread_time()]
 
     class Rested(list):
         def append(self, _):
-            times.append(time.perf_counter())
+            times.append(time.thread_time())
 
     made, _ = policy(Guard(name="near", finder=INJECTION), rested=Rested())
     for text in ("Музей открывается в девять. " * 20_000, "A1b2" * 150_000, "%41" * 200_000):

@@ -159,12 +159,12 @@ def test_a_long_answer_agrees_with_the_same_words_alone():
 )
 def test_no_text_takes_long(part):
     text = part * (10_000 // len(part))
-    began = time.perf_counter()
+    began = time.thread_time()
 
     same_words(text, text[:-1] + "x")
     agree(text[:1900], text[:1899] + "x", 1.0, KNOWN)
 
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 @given(st.text(), st.text())
