@@ -155,8 +155,11 @@ class Forwarder:
     async def _attempt(
         self, x: Exchange, target: Target, upstream: Upstream
     ) -> UpstreamReply | _Failure:
+        began = self._clock.now()
         try:
             reply = await self._fetch(x, target, upstream)
+        except Overloaded as exc:
+            return _Failure("queue", exc)
         except UpstreamRefused as exc:
             return _Failure("connect", exc)
         except UpstreamTimeout as exc:
@@ -164,7 +167,7 @@ class Forwarder:
         except UpstreamFailed as exc:
             return _Failure("reset", exc)
         finally:
-            x.upstream_s += self._clock.now() - x.sent_at
+            x.upstream_s += self._clock.now() - began
         return self._judge(reply, upstream)
 
     async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:

@@ -55,10 +55,9 @@ class Pool:
         self._limit = limit
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
-        self._opening = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._opening = 0  # and places that were given to who has yet to open one
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._is_closed = False
-        self.opened = 0
 
     @property
     def in_flight(self) -> int:
@@ -80,16 +79,29 @@ class Pool:
         return None
 
     async def open(self) -> Connection:
-        """A new connection.
+        """A new connection, or under ``limit`` the one that is given back next.
 
         Raises ``UpstreamRefused`` (nothing listens, TLS failed), and
         ``Overloaded`` after waiting for a place under ``limit``.
         """
-        if self._limit and len(self._busy) + self._opening >= self._limit:
-            await self._wait_for_place()
-            if (conn := self.take_idle()) is not None:
+        taken = len(self._busy) + self._opening
+        if self._limit and taken >= self._limit:
+            if (conn := await self._turn()) is not None:
                 return conn
-        self._opening += 1
+        else:
+            if self._limit and taken + len(self._idle) >= self._limit:
+                self._idle.popleft().abort()  # once taken it would be one too many
+            self._opening += 1
+        try:
+            conn = await self._connect()
+        except BaseException:
+            self._give_place()
+            raise
+        self._opening -= 1
+        self._busy.add(conn)
+        return conn
+
+    async def _connect(self) -> Connection:
         origin = self.origin
         try:
             async with asyncio.timeout(self._connect_s):
@@ -110,39 +122,68 @@ class Pool:
             raise UpstreamRefused(
                 "the upstream refuses connections or its name does not resolve"
             ) from exc
-        finally:
-            self._opening -= 1
-        self.opened += 1
-        self._busy.add(conn)
         return conn
 
-    async def _wait_for_place(self) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+    async def _turn(self) -> Connection | None:
+        """Wait for a connection, or for a place to open one in."""
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._connect_s):
-                await place
-        except TimeoutError as exc:
+                return await turn
+        except BaseException as exc:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif not turn.cancelled():  # it was given to who had just left
+                self._give_back(turn.result())
+            if not isinstance(exc, TimeoutError):
+                raise
             raise Overloaded(
                 f"all {self._limit} connections to the upstream are in use", retry_after=1
             ) from exc
-        finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+
+    def _give_back(self, conn: Connection | None) -> None:
+        if conn is not None:
+            self.release(conn)
+        else:
+            self._give_place()
+
+    def _give_place(self) -> None:
+        """A place in ``_opening`` is the next one's, if anybody waits."""
+        waiting = self._next()
+        if waiting is None:
+            self._opening -= 1
+        else:
+            waiting.set_result(None)
+
+    def _next(self) -> asyncio.Future[Connection | None] | None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                return turn
+        return None
 
     def release(self, conn: Connection) -> None:
-        """The exchange is over: keep the connection if its answer is."""
-        self._busy.discard(conn)
-        if conn.is_reusable and not self._is_closed:
+        """The exchange is over: keep the connection if its answer is.
+
+        Who waits is given it, or its place, here and now: between a call to wake up
+        and the waking somebody else would take it.
+        """
+        waiting = self._next() if self._waiting else None
+        is_kept = conn.is_reusable and not self._is_closed
+        if is_kept:
             conn.rest()
-            self._idle.append(conn)
         else:
             conn.abort()
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                break
+        if waiting is not None and is_kept:
+            waiting.set_result(conn)
+            return
+        self._busy.discard(conn)
+        if waiting is not None:
+            self._opening += 1
+            waiting.set_result(None)
+        elif is_kept:
+            self._idle.append(conn)
 
     def sweep(self, now: float) -> None:
         """Fail what is overdue at ``now`` and close what has idled too long."""
