@@ -109,11 +109,16 @@ class Caches:
         self._own = os.urandom(32)
         self.meanings = Meanings(self.shared, self.tasks, clock)
         self.shared.on_purge(self._forget)
+        self.shared.on_drop(self._drop)
 
     def _forget(self, scope: str) -> None:
         for vault in self._vaults.values():
             vault.forget(scope)
         self.meanings.forget(scope)
+
+    def _drop(self, scope: str, name: bytes) -> None:
+        for vault in self._vaults.values():
+            vault.drop(scope, name)
 
     def vault(self, name: str, cache: schema.Cache) -> SealedVault:
         """The vault of a cache; the same one as before if its keys are."""
@@ -245,9 +250,10 @@ class Caches:
         if route:
             await _told(self.shared.purge(route))
         else:
-            for vault in self._vaults.values():
-                vault.memory.drop(key)
-            await _told(self.shared.drop(f"t.{tenant}" if tenant else "g", key))
+            scope = f"t.{tenant}" if tenant else "g"
+            self._drop(scope, key)
+            names = {key}.union(*(vault.names(scope, key) for vault in self._vaults.values()))
+            await _told(self.shared.drop(scope, key, names))
 
 
 async def _told(work: Awaitable[None]) -> None:
