@@ -294,5 +294,9 @@ def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:
         if x.usage is not None:
             found = prices.find(x.billed)
             x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
+            if x.spared is not None:
+                tokens, nanos = x.spared
+                x.usage.prompt += tokens
+                x.cost_nanos = x.cost_nanos + nanos if x.cost_nanos is not None else None
 
     return price

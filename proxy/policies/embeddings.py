@@ -160,7 +160,7 @@ class EmbeddingsPolicy(Policy):
         self, batch: _Batch, entries: Sequence[Entry], result: str
     ) -> tuple[int, int, float]:
         """Count what ``entries`` spared: tokens, billionths of a dollar; and their age."""
-        tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
+        tokens, nanos = _worth(entries)
         age = max(0.0, self._clock.wall() - min(entry.at for entry in entries))
         self._meter.hit(batch.rule.name, result, age, tokens, nanos)
         batch.x.notes |= {
@@ -172,7 +172,10 @@ class EmbeddingsPolicy(Policy):
 
     async def _fetch(self, batch: _Batch, missing: list[int]) -> Reply | None:
         """Ask for what is missing, and put the batch together."""
-        follower = await self.fills.join(self._work(batch, missing))
+        work = self._work(batch, missing)
+        if batch.rule.charges and batch.found:
+            work.x.spared = _worth(batch.served())
+        follower = await self.fills.join(work)
         reply: Reply | None = follower
         word, more = "miss", ""
         if follower is not None and not follower.leads:
@@ -237,14 +240,20 @@ class EmbeddingsPolicy(Policy):
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
+        paid = (fx.cost_nanos or 0) - (fx.spared[1] if fx.spared is not None else 0)
         pairs = []
         for i, (piece, share) in zip(places, pieces, strict=True):
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
                 target=fx.target.name if fx.target is not None else "",
-                cost=(fx.cost_nanos or 0) * share // total, whole=piece,
+                cost=max(0, paid) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))
         seconds = terms.ttl + terms.stale
         rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
         return True
+
+
+def _worth(entries: Sequence[Entry]) -> tuple[int, int]:
+    """What ``entries`` would cost again: tokens, billionths of a dollar."""
+    return sum(entry.usage[0] for entry in entries), sum(entry.cost for entry in entries)

@@ -174,6 +174,52 @@ async def test_what_a_partial_answer_used_is_counted(tmp_path):
         assert len(up.requests) == 2
 
 
+def counted(metrics, name):
+    lines = [line for line in metrics.body.decode().splitlines() if line.startswith(name)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def left(running):
+    path = request("/api/limits/acme", method="GET", key="admin-token")
+    limits = (await ask(running.worker.admin_port, path)).json["limits"]
+    return next(row["remaining"] for row in limits if row["limit"].startswith("tokens"))
+
+
+async def test_what_of_a_batch_was_cached_is_charged_for_too_where_hits_are(tmp_path):
+    more = """
+cache: {kept: {ttl: 1h, charge_hits: true}}
+prices: {e: {input: 1, output: 1}}
+limits: {tight: {tokens: 1000/day}}
+"""
+    async with (
+        Scripted([embed]) as up,
+        program(
+            tmp_path,
+            up.port,
+            routes=ROUTES,
+            tenant=", limits: tight",
+            more=more,
+        ) as running,
+    ):
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        assert await left(running) == 1000 - 5
+        partial = await ask(running.port, request(PATH, body("bbb", "c", "dddd", "bbb")))
+        assert partial.headers["x-sidestream-cache"] == "partial"
+        assert await left(running) == 1000 - 5 - 11
+        whole = await ask(running.port, request(PATH, body("c", "dddd")))
+        assert whole.headers["x-sidestream-cache"] == "hit"
+        assert await left(running) == 1000 - 5 - 11 - 5
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert counted(metrics, "sidestream_tokens_total") == 5.0 + 11.0 + 5.0
+        assert round(counted(metrics, "sidestream_cost_usd_total") * 1e6) == 21
+        # What is kept cost what the upstream was paid for it, and no more.
+        assert round(counted(metrics, "sidestream_cache_usd_avoided_total") * 1e6) == 6 + 5
+        assert len(up.requests) == 2
+
+
 async def test_a_batch_that_repeats_itself_is_no_partial_hit(tmp_path):
     async with Scripted([embed]) as up, cached(tmp_path, up.port) as running:
         answer = await ask(running.port, request(PATH, body("aa", "aa")))
