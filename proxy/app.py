@@ -21,13 +21,13 @@ from proxy.compile import (
     catalog_of,
     issuer_of,
     prices_of,
+    pricing,
     redactions_of,
     route_table,
     scopes_of,
     specs_of,
 )
 from proxy.config.schema import Settings
-from proxy.core.exchange import Exchange
 from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
@@ -61,7 +61,7 @@ from proxy.redact.memory import Conversations
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import TenantKey
 from proxy.rules.planner import RouteTable
-from proxy.rules.prices import PriceTable, cost_nanos, load_prices
+from proxy.rules.prices import PriceTable, load_prices
 from proxy.shared import Caches, marks_of
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
@@ -116,7 +116,7 @@ class App:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
         prices = PriceTable(self._shipped, prices_of(settings))
-        price = _pricing(prices)
+        price = pricing(prices)
         specs = specs_of(settings)
         upstreams = self._fleet.upstreams(specs)
         forward = Forwarder(
@@ -234,7 +234,7 @@ class App:
                     alerts=accounts.alerts,
                     clock=self._clock,
                     find_price=prices.find,
-                    price=_pricing(prices),
+                    price=pricing(prices),
                     replan=replanner(table, scopes_of(settings)),
                     may_lead=leading(settings, accounts.switches),
                     refused=accounts.refused,
@@ -285,18 +285,3 @@ class App:
     async def leave(self) -> None:
         """Let go of what takes a moment to close."""
         await self._guarding.close()
-
-
-def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:
-    """What sets an exchange's cost from its usage."""
-
-    def price(x: Exchange) -> None:
-        if x.usage is not None:
-            found = prices.find(x.billed)
-            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
-            if x.spared is not None:
-                tokens, nanos = x.spared
-                x.usage.prompt += tokens
-                x.cost_nanos = x.cost_nanos + nanos if x.cost_nanos is not None else None
-
-    return price

@@ -99,11 +99,18 @@ class CachePolicy(Policy):
         wish = rule.wish_of(x)
         key = self._keys.find(x, rule, wish)
         if isinstance(key, str):
-            left_alone(x, key, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
+            left_alone(x, key, only_cached=wish.only_cached)
             return None
         scope = rule.scope_of(x)
-        reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+        look = Look(x, rule, wish, scope, key, rule.vault.era(scope))
+        try:
+            reply = await self._answer(look)
+        except BaseException:
+            # However it ended, there was no answer here.
+            if "cache" not in x.notes:
+                self._said(look, leads=True, why="miss")
+            raise
         return held(x, reply) if rule.charges else reply
 
     async def _answer(self, look: Look) -> Reply | None:
@@ -126,7 +133,8 @@ class CachePolicy(Policy):
             if look.match is not None:
                 return self._alike(look, look.match)
         if wish.only_cached:
-            raise not_cached(look.x)
+            self._counted(look, "miss")
+            raise not_cached(look.x, "miss", f'detail=not_cached; key="{look.key.now.hex()}"')
         return await self._join(look)
 
     async def _far(self, look: Look) -> Reply | None:
@@ -188,12 +196,12 @@ class CachePolicy(Policy):
         age = max(0.0, self._clock.wall() - entry.at)
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
+        x.notes["cache"] = result
         x.finish, x.source, x.flags = entry.finish, entry.target, entry.flags
         if entry.flags:
             mark(x, entry.flags)
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
-        x.notes["cache"] = result
         word = "stale" if state != "fresh" else "semantic" if look.match else "hit"
         say_hit(x, word, entry, age, look.key.now, is_late=state == "expired")
         if look.match is not None:
@@ -230,10 +238,13 @@ class CachePolicy(Policy):
     def _said(self, look: Look, *, leads: bool, why: str) -> None:
         word = "miss" if leads else "follow"
         more = "" if leads else "; collapsed"
-        self._meter.result(look.rule.name, word)
-        look.x.notes["cache"] = word
+        self._counted(look, word)
         mark(look.x, look.x.flags)
         say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
+
+    def _counted(self, look: Look, word: str) -> None:
+        self._meter.result(look.rule.name, word)
+        look.x.notes["cache"] = word
 
     async def _fitting(self, look: Look, follower: Follower) -> Reply | None:
         """The flight's answer in the form that is wanted; ``None`` to go alone."""

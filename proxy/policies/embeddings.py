@@ -91,17 +91,28 @@ class EmbeddingsPolicy(Policy):
         rest = canonical({k: v for k, v in x.body.items() if k != "input"})
         why = why_not(x, rule, wish, rest)
         if why:
-            left_alone(x, why, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
+            left_alone(x, why, only_cached=wish.only_cached)
             return None
         batch = self._batch(x, rule, wish, inputs, rest)
+        try:
+            return await self._answer(batch)
+        except BaseException:
+            # However it ended, there was no answer here.
+            if "cache" not in x.notes:
+                self._said(batch, "miss")
+            raise
+
+    async def _answer(self, batch: _Batch) -> Reply | None:
+        x, rule = batch.x, batch.rule
         await self._find(batch)
         missing = batch.missing()
         if not missing:
             reply = self._hit(batch)
             return held(x, reply) if rule.charges else reply
-        if wish.only_cached:
-            raise not_cached(x)
+        if batch.wish.only_cached:
+            self._counted(batch, "miss")
+            raise not_cached(x, "miss", f"detail=not_cached{batch.named()}")
         return await self._fetch(batch, missing)
 
     def _batch(
@@ -189,14 +200,20 @@ class EmbeddingsPolicy(Policy):
                 word, more = "miss", ""
             elif batch.found:
                 word, more = "partial", "; detail=partial"
+        self._said(batch, word, more)
+        return reply
+
+    def _said(self, batch: _Batch, word: str, more: str = "") -> None:
         if word == "partial":
             self._avoided(batch, batch.served(), word)
         else:
-            self._meter.result(batch.rule.name, word)
-            batch.x.notes["cache"] = word
+            self._counted(batch, word)
         why = "miss" if batch.wish.reads else "request"
         say(batch.x, word, f"fwd={why}{more}{batch.named()}")
-        return reply
+
+    def _counted(self, batch: _Batch, word: str) -> None:
+        self._meter.result(batch.rule.name, word)
+        batch.x.notes["cache"] = word
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
         flight = part.flight

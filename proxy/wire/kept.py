@@ -120,7 +120,7 @@ def left_alone(x: Exchange, why: str, *, only_cached: bool) -> None:
     if it wants an answer from there or none.
     """
     if only_cached:
-        raise not_cached(x)
+        raise not_cached(x, "bypass", f"detail={why}")
     say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
 
 
@@ -148,8 +148,9 @@ class NotCached(ProxyError):
     code = "not_cached"
 
 
-def not_cached(x: Exchange) -> NotCached:
-    """What is told who asked for ``only-if-cached`` in vain."""
+def not_cached(x: Exchange, word: str, status: str) -> NotCached:
+    """What is told who asked for ``only-if-cached`` in vain: no hit, and nobody else was asked."""
+    say(x, word, status)
     # RFC 9111 wants a 504, which SDKs would ask for again.
     x.answer_headers.append((b"x-should-retry", b"false"))
     return NotCached("only-if-cached was asked for, and the cache has no answer to this")

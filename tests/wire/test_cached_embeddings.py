@@ -6,7 +6,7 @@ import openai
 import orjson
 
 from tests.program import KEY, ask, program, request
-from tests.scripted import Scripted, json_answer, says
+from tests.scripted import Scripted, json_answer, says, then
 
 ROUTES = "  - {name: e, match: {path: /v1/embeddings}, targets: [{upstream: main}], cache: kept}"
 PATH = "/v1/embeddings"
@@ -218,6 +218,24 @@ limits: {tight: {tokens: 1000/day}}
         # What is kept cost what the upstream was paid for it, and no more.
         assert round(counted(metrics, "sidestream_cache_usd_avoided_total") * 1e6) == 6 + 5
         assert len(up.requests) == 2
+
+
+async def test_a_batch_is_counted_once_however_it_ends(tmp_path):
+    only = ["Cache-Control: only-if-cached"]
+    gone = then(end="reset")
+    async with Scripted([gone, gone, embed]) as up, cached(tmp_path, up.port) as running:
+        broken = await ask(running.port, request(PATH, body("a")))
+        unknown = await ask(running.port, request(PATH, body("a"), headers=only))
+        known = [await ask(running.port, request(PATH, body("a"))) for _ in range(2)]
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert (broken.status, unknown.status) == (502, 504)
+        states = [a.headers["x-sidestream-cache"] for a in (broken, unknown, *known)]
+        assert states == ["miss", "miss", "miss", "hit"]
+        assert unknown.headers["cache-status"].startswith("sidestream; detail=not_cached; key=")
+        assert counted(metrics, "sidestream_cache_requests_total") == 4
 
 
 async def test_a_batch_that_repeats_itself_is_no_partial_hit(tmp_path):
