@@ -125,7 +125,7 @@ class App:
         guards = self._guarding.made(settings, specs)
         stages = (
             *self._arriving(settings, table, guards),
-            *self._answering(settings, guards, upstreams),
+            *self._answering(settings, guards, upstreams, prices),
             *self._counting(settings, table, upstreams, prices),
         )
         # What the configuration gives nothing to do costs nothing either.
@@ -191,11 +191,15 @@ class App:
         return tenants, routes, key_for
 
     def _answering(
-        self, settings: Settings, guards: Guards, upstreams: Mapping[str, Upstream]
+        self,
+        settings: Settings,
+        guards: Guards,
+        upstreams: Mapping[str, Upstream],
+        prices: PriceTable,
     ) -> tuple[Policy, ...]:
         """Answers that are here already, and what may be kept of others."""
         caches, clock = self._caches, self._clock
-        rules = caches.rules(settings, upstreams)
+        rules = caches.rules(settings, upstreams, prices.find)
 
         def fills() -> Fills:
             return Fills(caches.flights, caches.tasks, clock)

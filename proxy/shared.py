@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import traceback
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
@@ -26,6 +26,7 @@ from proxy.core.ports import Clock
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, When
+from proxy.rules.prices import Price
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import MOST, Shared
@@ -154,14 +155,19 @@ class Caches:
             del self._vaults[ident]
         return made
 
-    def rules(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, CacheRule]:
+    def rules(
+        self,
+        settings: Settings,
+        upstreams: Mapping[str, Upstream],
+        find_price: Callable[[str], Price | None],
+    ) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route.
 
         Vaults that no route leads to any more are let go.  Raises ``ConfigError``
         where a semantic cache cannot work.
         """
         likenesses = self.meanings.likenesses(
-            settings, upstreams, lambda cache: self._secrets(cache)[0]
+            settings, upstreams, lambda cache: self._secrets(cache)[0], find_price
         )
         rules = {
             route.name: replace(

@@ -33,8 +33,8 @@ from proxy.wire.kept import (
     not_cached,
     replayed,
     say,
-    say_cosine,
     say_hit,
+    say_like,
 )
 from proxy.wire.replay import Entry, without_usage
 
@@ -129,7 +129,7 @@ class CachePolicy(Policy):
         if rule.likeness is not None and self._keys.find(look.x, rule, wish) == look.key:
             look.place = self._semantics.place(look.x, rule)
         if look.place is not None and is_alone and wish.reads:
-            look.match = await self._semantics.find(look.place, rule, wish)
+            look.match = await self._semantics.find(look.place, wish)
             if look.match is not None:
                 return self._alike(look, look.match)
         if wish.only_cached:
@@ -205,7 +205,7 @@ class CachePolicy(Policy):
         word = "stale" if state != "fresh" else "semantic" if look.match else "hit"
         say_hit(x, word, entry, age, look.key.now, is_late=state == "expired")
         if look.match is not None:
-            say_cosine(x, look.match.cosine, look.key.now)
+            say_like(x, look.match.cosine, look.key.now, entry.asker)
         return replayed(x, entry)
 
     # flights
@@ -288,7 +288,7 @@ class CachePolicy(Policy):
         seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
         rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
         if look.place is not None:
-            self._semantics.learn(look.place, rule, look.key, look.era, entry, look.match)
+            self._semantics.learn(look.place, look.key, look.era, entry, look.match)
         return True
 
     def _entry(self, look: Look, flight: Flight) -> Entry | str:

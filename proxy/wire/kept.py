@@ -52,7 +52,7 @@ def made_of(
     target = x.target.name if x.target is not None else ""
     entry = Entry(
         at=at, ttl=terms.ttl, stale=terms.stale, target=target, usage=usage,
-        cost=x.cost_nanos or 0, finish=x.finish, flags=x.flags, **parts,
+        cost=x.cost_nanos or 0, finish=x.finish, flags=x.flags, asker=x.id, **parts,
     )  # fmt: skip
     return entry, flaw
 
@@ -134,10 +134,12 @@ def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_
         x.answer_headers.append(_STALE)
 
 
-def say_cosine(x: Exchange, cosine: float, key: bytes) -> None:
-    """Tell client and log how near the question was that was answered, and the log its key."""
+def say_like(x: Exchange, cosine: float, key: bytes, asker: str) -> None:
+    """Tell client and log how near the question was that was answered, and the log
+    the key of its answer and the request that had asked it.
+    """
     shown = f"{cosine:.3f}"
-    x.notes |= {"cosine": shown, "cache_key": key.hex()}
+    x.notes |= {"cosine": shown, "cache_key": key.hex(), "asker": asker}
     x.answer_headers.append((b"x-sidestream-similarity", shown.encode()))
 
 
