@@ -718,6 +718,21 @@ async def test_the_command_speaks_of_options(tmp_path, capsys, words, said):
         assert capsys.readouterr().err == (f"sidestream: {said}\n" if said else "")
 
 
+async def test_the_command_names_the_variable_of_the_token(tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+        text = (tmp_path / "sidestream.yaml").read_text()
+        (other / "sidestream.yaml").write_text(text.replace(", token: admin-token", ""))
+        url = f"http://127.0.0.1:{running.worker.admin_port}"
+        line = ["cache", "erase", "--tenant", "acme", "--config", str(other / "sidestream.yaml")]
+        assert await asyncio.to_thread(main, [*line, "--admin", url]) == 1
+        missing = capsys.readouterr().err
+        assert "set SIDESTREAM_ADMIN_TOKEN, or admin.token" in missing
+        monkeypatch.setenv("SIDESTREAM_ADMIN_TOKEN", "admin-token")
+        assert await asyncio.to_thread(main, [*line, "--admin", url]) == 0
+
+
 def test_the_command_says_who_it_is():
     assert command.COMMAND == api.COMMAND
 
