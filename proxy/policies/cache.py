@@ -109,7 +109,7 @@ class CachePolicy(Policy):
         except BaseException:
             # However it ended, there was no answer here.
             if "cache" not in x.notes:
-                self._said(look, leads=True, why="miss")
+                self._said(look, leads=True)
             raise
         return held(x, reply) if rule.charges else reply
 
@@ -222,7 +222,7 @@ class CachePolicy(Policy):
                 raise
             return self._hit(look, look.old, "stale", "expired")
         if follower is None:
-            self._said(look, leads=True, why="miss")
+            self._said(look, leads=True)
             return None
         reply: Reply | None = None
         try:
@@ -231,11 +231,12 @@ class CachePolicy(Policy):
             if reply is not follower:
                 follower.close()
         if reply is follower or reply is None:
-            why = "request" if not look.wish.reads else "stale" if look.old else "miss"
-            self._said(look, leads=follower.leads or reply is None, why=why)
+            self._said(look, leads=follower.leads or reply is None)
         return reply
 
-    def _said(self, look: Look, *, leads: bool, why: str) -> None:
+    def _said(self, look: Look, *, leads: bool) -> None:
+        """Count and tell that it was not answered from here, and why."""
+        why = "request" if not look.wish.reads else "stale" if look.old else "miss"
         word = "miss" if leads else "follow"
         more = "" if leads else "; collapsed"
         self._counted(look, word)
@@ -261,7 +262,7 @@ class CachePolicy(Policy):
             flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
         if not isinstance(flight.made, Entry):
             return None
-        self._said(look, leads=False, why="miss")
+        self._said(look, leads=False)
         return replayed(x, flight.made)
 
     def _work(self, look: Look) -> Work:
@@ -278,7 +279,10 @@ class CachePolicy(Policy):
     def _keep(self, look: Look, flight: Flight, end: End) -> bool:
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
-        entry = self._entry(look, flight) if end.kind == "complete" else "end"
+        entry: Entry | str = "end" if end.kind != "complete" else "size"
+        if end.kind == "complete" and flight.is_kept:
+            at, terms = self._clock.wall(), rule.terms
+            entry = entry_of(flight.x, flight.head, flight.body, at, terms)
         if isinstance(entry, str):
             self._meter.unstored(rule.name, entry)
             rule.vault.release(look.scope, look.key)
@@ -290,10 +294,3 @@ class CachePolicy(Policy):
         if look.place is not None:
             self._semantics.learn(look.place, look.key, look.era, entry, look.match)
         return True
-
-    def _entry(self, look: Look, flight: Flight) -> Entry | str:
-        """The answer as it is stored, or why it is not to be."""
-        if not flight.is_kept:
-            return "size"
-        terms = look.rule.terms
-        return entry_of(flight.x, flight.head, flight.body, self._clock.wall(), terms)
