@@ -21,13 +21,13 @@ from proxy.compile import (
     catalog_of,
     issuer_of,
     prices_of,
+    pricing,
     redactions_of,
     route_table,
     scopes_of,
     specs_of,
 )
 from proxy.config.schema import Settings
-from proxy.core.exchange import Exchange
 from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
 from proxy.core.policy import Policy
@@ -61,7 +61,7 @@ from proxy.redact.memory import Conversations
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import TenantKey
 from proxy.rules.planner import RouteTable
-from proxy.rules.prices import PriceTable, cost_nanos, load_prices
+from proxy.rules.prices import PriceTable, load_prices
 from proxy.shared import Caches, marks_of
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
@@ -116,7 +116,7 @@ class App:
         """Everything that serves requests under ``settings``."""
         table = route_table(settings)
         prices = PriceTable(self._shipped, prices_of(settings))
-        price = _pricing(prices)
+        price = pricing(prices)
         specs = specs_of(settings)
         upstreams = self._fleet.upstreams(specs)
         forward = Forwarder(
@@ -125,7 +125,7 @@ class App:
         guards = self._guarding.made(settings, specs)
         stages = (
             *self._arriving(settings, table, guards),
-            *self._answering(settings, guards, upstreams),
+            *self._answering(settings, guards, upstreams, prices),
             *self._counting(settings, table, upstreams, prices),
         )
         # What the configuration gives nothing to do costs nothing either.
@@ -191,11 +191,15 @@ class App:
         return tenants, routes, key_for
 
     def _answering(
-        self, settings: Settings, guards: Guards, upstreams: Mapping[str, Upstream]
+        self,
+        settings: Settings,
+        guards: Guards,
+        upstreams: Mapping[str, Upstream],
+        prices: PriceTable,
     ) -> tuple[Policy, ...]:
         """Answers that are here already, and what may be kept of others."""
         caches, clock = self._caches, self._clock
-        rules = caches.rules(settings, upstreams)
+        rules = caches.rules(settings, upstreams, prices.find)
 
         def fills() -> Fills:
             return Fills(caches.flights, caches.tasks, clock)
@@ -234,7 +238,7 @@ class App:
                     alerts=accounts.alerts,
                     clock=self._clock,
                     find_price=prices.find,
-                    price=_pricing(prices),
+                    price=pricing(prices),
                     replan=replanner(table, scopes_of(settings)),
                     may_lead=leading(settings, accounts.switches),
                     refused=accounts.refused,
@@ -285,14 +289,3 @@ class App:
     async def leave(self) -> None:
         """Let go of what takes a moment to close."""
         await self._guarding.close()
-
-
-def _pricing(prices: PriceTable) -> Callable[[Exchange], None]:
-    """What sets an exchange's cost from its usage."""
-
-    def price(x: Exchange) -> None:
-        if x.usage is not None:
-            found = prices.find(x.billed)
-            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
-
-    return price

@@ -7,12 +7,13 @@ they take is made here, once for each configuration.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
+from proxy.core.exchange import Exchange
 from proxy.core.plan import Retry, Target
 from proxy.core.ports import Clock
 from proxy.identity.claims import Expected
@@ -25,7 +26,7 @@ from proxy.redact.ruleset import Own, Ruleset, source_of
 from proxy.redact.scan import Source
 from proxy.rules.globs import GlobSet
 from proxy.rules.planner import Match, RouteRule, RouteTable, names_for
-from proxy.rules.prices import Price
+from proxy.rules.prices import Price, PriceTable, cost_nanos
 from proxy.upstream.deadlines import Deadlines
 from proxy.upstream.fleet import Spec, Tls
 from proxy.upstream.gate import Adapts, Bounds
@@ -272,3 +273,18 @@ def prices_of(settings: Settings) -> dict[str, Price]:
         )
         for glob, price in settings.prices.items()
     }
+
+
+def pricing(prices: PriceTable) -> Callable[[Exchange], None]:
+    """What sets an exchange's cost from its usage, and adds what was spared to both."""
+
+    def price(x: Exchange) -> None:
+        if x.usage is not None:
+            found = prices.find(x.billed)
+            x.cost_nanos = cost_nanos(found, x.usage) if found is not None else None
+            if x.spared is not None:
+                tokens, nanos = x.spared
+                x.usage.prompt += tokens
+                x.cost_nanos = x.cost_nanos + nanos if x.cost_nanos is not None else None
+
+    return price

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from proxy.config.schema.content import Embed
 from proxy.core.semantic import AnswerJudge, Embedder, ScopedEmbedder
 from proxy.encoders.remembered import Remembered
 from proxy.encoders.thread import InThread
+from proxy.observe.semantic import SemanticMeter
 from proxy.upstream.agreement_judge import UpstreamJudge
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.target import Upstream
@@ -28,8 +30,9 @@ FILES = ("model.onnx", "onnx/model.onnx", "tokenizer.json", "1_Pooling/config.js
 class Embedders:
     """The embedders of this process; models in it outlive reloads."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], meter: SemanticMeter) -> None:
         self._now = now
+        self._meter = meter
         self._secret = os.urandom(32)
         self._models: dict[tuple[object, ...], InThread] = {}
 
@@ -45,7 +48,7 @@ class Embedders:
         used: dict[tuple[object, ...], InThread] = {}
         problems: list[Problem] = []
         for name, embed in embeds_of(settings).items():
-            if missing_package(embed):
+            if lack_of(embed):
                 continue  # it was warned of
             if embed.upstream is not None:
                 one: Embedder = UpstreamEmbedder(upstreams[embed.upstream], embed.model, self._now)
@@ -58,7 +61,8 @@ class Embedders:
                     continue
                 # Kept at once: two caches may have one model.
                 self._models[key] = one
-            made[name] = Remembered(one, self._secret)
+            told = partial(self._meter.embedded, name)
+            made[name] = Remembered(one, self._secret, told=told)
         if problems:
             raise ConfigError(problems)
         self._models = used
@@ -93,10 +97,16 @@ def embeds_of(settings: schema.Settings) -> dict[str, Embed]:
     }
 
 
-def missing_package(embed: Embed) -> str:
-    """A package of the extra ``semantic`` that is needed and not there; empty if none."""
+def model_paid_for(embed: Embed) -> str:
+    """The model whose price counts; empty for one in this process."""
+    return embed.model if embed.upstream is not None else ""
+
+
+def lack_of(embed: Embed) -> str:
+    """What of the extra ``semantic`` is needed and not here, and what to do; empty if nothing."""
     needed = ["numpy"] if embed.upstream is not None else ["numpy", "onnxruntime", "tokenizers"]
-    return next((name for name in needed if find_spec(name) is None), "")
+    package = next((name for name in needed if find_spec(name) is None), "")
+    return f"needs the package {package}: pip install 'sidestream[semantic]'" if package else ""
 
 
 def folder_of(embed: Embed) -> Path:

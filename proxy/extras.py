@@ -5,16 +5,14 @@ from __future__ import annotations
 from proxy.config.available import unavailable
 from proxy.config.nodes import Problem
 from proxy.config.schema import Settings
-from proxy.embedding import embeds_of, missing_package, model_of
+from proxy.embedding import embeds_of, lack_of, model_of
 
 
 def lacking(settings: Settings) -> list[Problem]:
     """Every setting in use that is not acted on."""
     problems = unavailable(settings)
     for embed in embeds_of(settings).values():
-        package = missing_package(embed)
-        if package:
-            message = f"needs the package {package}: pip install 'sidestream[semantic]'"
+        if message := lack_of(embed):
             problems.append(Problem(embed.place, embed.where, message))
     return problems
 
@@ -25,6 +23,6 @@ def lacking_here(settings: Settings) -> list[Problem]:
     Raises ``ConfigError`` for one that cannot be used.
     """
     for embed in embeds_of(settings).values():
-        if embed.upstream is None and not missing_package(embed):
+        if embed.upstream is None and not lack_of(embed):
             model_of(embed).close()
     return lacking(settings)

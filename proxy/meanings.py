@@ -15,11 +15,20 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from proxy.config import schema
+from proxy.core.exchange import Usage
 from proxy.core.ports import Clock, Tasks
 from proxy.core.semantic import AnswerJudge, Questions, ScopedEmbedder
-from proxy.embedding import Embedders, judge_of
+from proxy.embedding import (
+    Embedders,
+    embeds_of,
+    judge_of,
+    lack_of,
+    model_paid_for,
+)
 from proxy.observe.semantic import SemanticMeter
+from proxy.rules.estimate import Estimator, sizes_of
 from proxy.rules.likeness import Likeness
+from proxy.rules.prices import Price, cost_nanos
 from proxy.rules.trials import ScopedTrials
 from proxy.semantic.agreement import agree
 from proxy.semantic.alike import LexicalGuard
@@ -29,6 +38,8 @@ from proxy.stores.sealed import Master
 from proxy.upstream.target import Upstream
 
 LEXICON: Final = Path(__file__).parent / "semantic" / "lexicon.yaml"
+GUESS: Final = Estimator()
+"""Has learned nothing: nobody tells it what was counted."""
 
 
 def lexical_guard() -> LexicalGuard:
@@ -36,14 +47,23 @@ def lexical_guard() -> LexicalGuard:
     return LexicalGuard(LEXICON.read_bytes())
 
 
+def tokens_of(text: str) -> int:
+    """About how many tokens a text has."""
+    return GUESS.prompt("", "", sizes_of(text.encode("utf-8", "replace")))[0]
+
+
 @dataclass(slots=True)
 class _Kept:
-    """Of one cache under one key: its questions, and how well they served."""
+    """Of one cache under one key: its questions, and how well they served.
+
+    ``price`` is that of its embeddings, if they have one that is known.
+    """
 
     name: str
     questions: Questions
     trials: ScopedTrials
     likeness: Likeness | None = None
+    price: Price | None = None
 
 
 class Meanings:
@@ -53,9 +73,10 @@ class Meanings:
         self._shared = shared
         self._tasks = tasks
         self._clock = clock
-        self._meter = SemanticMeter()
+        self._meter = SemanticMeter(tokens_of)
         self._kept: dict[bytes, _Kept] = {}
-        self._embedders = Embedders(clock.now)
+        self._embedders = Embedders(clock.now, self._meter)
+        self._lacks: dict[str, str] = {}
         chance = random.Random().random  # noqa: S311 - a sample, not a secret
         self._guard: LexicalGuard | None = None
         self.finder = Semantics(shared, self._differ, tasks, clock, chance, self._meter)
@@ -69,6 +90,7 @@ class Meanings:
         settings: schema.Settings,
         upstreams: Mapping[str, Upstream],
         secret_of: Callable[[schema.Cache], bytes],
+        find_price: Callable[[str], Price | None],
     ) -> dict[str, Likeness]:
         """What each cache in use does with questions that mean the same.
 
@@ -76,6 +98,8 @@ class Meanings:
         that is needed is not there.
         """
         embedders = self._embedders.by_cache(settings, upstreams)
+        asked = embeds_of(settings)
+        self._lacks = {name: lack for name, embed in asked.items() if (lack := lack_of(embed))}
         if embedders and self._guard is None:
             self._guard = lexical_guard()
         made = {}
@@ -83,6 +107,9 @@ class Meanings:
             cache = settings.cache[name]
             judge = judge_of(cache, upstreams, self._clock.now)
             made[name] = self._likeness(name, cache, secret_of(cache), embedder, judge)
+        for kept in self._kept.values():
+            paid = model_paid_for(asked[kept.name]) if kept.name in asked else ""
+            kept.price = find_price(paid) if paid else None
         alive = {id(likeness) for likeness in made.values()}
         self._kept = {i: kept for i, kept in self._kept.items() if id(kept.likeness) in alive}
         return made
@@ -134,7 +161,10 @@ class Meanings:
 
     def status(self) -> dict[str, object]:
         """Plain facts for ``/status``, by cache."""
-        return {kept.name: self._facts(kept) for kept in self._kept.values() if kept.likeness}
+        without = {name: {"state": "off", "reason": lack} for name, lack in self._lacks.items()}
+        return without | {
+            kept.name: self._facts(kept) for kept in self._kept.values() if kept.likeness
+        }
 
     def _facts(self, kept: _Kept) -> dict[str, object]:
         like, trials = kept.likeness, kept.trials.whole
@@ -150,10 +180,22 @@ class Meanings:
             "refused": {
                 why: n for (name, why), n in self._meter.refused.items() if name == kept.name
             },
+            "embeddings": self._embeddings(kept),
             "verified": trials.number,
             "wrong": trials.wrong,
             "error_at_most": round(trials.at_most, 4),
         }
+
+    def _embeddings(self, kept: _Kept) -> dict[str, object]:
+        """What vectors took, of all tenants; dollars only where the price is known."""
+        calls = [(result, n) for (name, _, result), n in self._meter.calls.items()
+                 if name == kept.name]  # fmt: skip
+        made = sum(n for result, n in calls if result == "made")
+        tokens = sum(n for (name, _), n in self._meter.tokens.items() if name == kept.name)
+        usd = None
+        if kept.price is not None:
+            usd = (cost_nanos(kept.price, Usage(tokens)) + kept.price.request * (made - 1)) / 1e9
+        return {"calls": sum(n for _, n in calls), "made": made, "tokens": tokens, "usd": usd}
 
     def close(self) -> None:
         """End models in this process."""

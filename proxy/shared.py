@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import traceback
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
@@ -26,6 +26,7 @@ from proxy.core.ports import Clock
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, When
+from proxy.rules.prices import Price
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import MOST, Shared
@@ -109,11 +110,16 @@ class Caches:
         self._own = os.urandom(32)
         self.meanings = Meanings(self.shared, self.tasks, clock)
         self.shared.on_purge(self._forget)
+        self.shared.on_drop(self._drop)
 
     def _forget(self, scope: str) -> None:
         for vault in self._vaults.values():
             vault.forget(scope)
         self.meanings.forget(scope)
+
+    def _drop(self, scope: str, name: bytes) -> None:
+        for vault in self._vaults.values():
+            vault.drop(scope, name)
 
     def vault(self, name: str, cache: schema.Cache) -> SealedVault:
         """The vault of a cache; the same one as before if its keys are."""
@@ -149,14 +155,19 @@ class Caches:
             del self._vaults[ident]
         return made
 
-    def rules(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, CacheRule]:
+    def rules(
+        self,
+        settings: Settings,
+        upstreams: Mapping[str, Upstream],
+        find_price: Callable[[str], Price | None],
+    ) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route.
 
         Vaults that no route leads to any more are let go.  Raises ``ConfigError``
         where a semantic cache cannot work.
         """
         likenesses = self.meanings.likenesses(
-            settings, upstreams, lambda cache: self._secrets(cache)[0]
+            settings, upstreams, lambda cache: self._secrets(cache)[0], find_price
         )
         rules = {
             route.name: replace(
@@ -245,9 +256,10 @@ class Caches:
         if route:
             await _told(self.shared.purge(route))
         else:
-            for vault in self._vaults.values():
-                vault.memory.drop(key)
-            await _told(self.shared.drop(f"t.{tenant}" if tenant else "g", key))
+            scope = f"t.{tenant}" if tenant else "g"
+            self._drop(scope, key)
+            names = {key}.union(*(vault.names(scope, key) for vault in self._vaults.values()))
+            await _told(self.shared.drop(scope, key, names))
 
 
 async def _told(work: Awaitable[None]) -> None:

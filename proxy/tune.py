@@ -11,9 +11,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from proxy.config.load import load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.schema.content import Embed
+from proxy.core.errors import ProxyError
 from proxy.core.semantic import Embedder, Vector
 from proxy.embedding import model_of, open_model
 from proxy.meanings import lexical_guard
@@ -32,12 +34,22 @@ from proxy.observe.queues import Queues
 from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import BadPairs, Pair, read_pairs
 from proxy.semantic.tuning import MOST_FALSE, Judged, Row, lost, lowest, rows, thresholds, worst
+from proxy.upstream.ask import answer_of
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.fleet import Fleet
+from proxy.upstream.target import Upstream
 
 BATCH: Final = 32
 TIMEOUT_S: Final = 60.0
 MAX_PROBLEMS: Final = 20
+_HINTS: Final = {
+    200: ", but not with a JSON object",
+    400: "; does it know such a model, and texts of this length?",
+    401: "; is api_key right?",
+    403: "; is api_key right?",
+    404: "; are base_url and model right?",
+    429: "; it asks for fewer calls",
+}
 _HEADING: Final = """\
              without the lexical guard          with the lexical guard
 threshold     hits  false hits  precision     hits  false hits  precision"""
@@ -149,19 +161,24 @@ async def _embed(
 ) -> tuple[dict[str, Vector], str]:
     """The vector of each text, and whose they are."""
     made: list[Vector] = []
-    async with _opened(options) as embedder:
+    async with _opened(options) as (embedder, why):
         for i in range(0, len(texts), BATCH):
-            vectors = await embedder.embed(texts[i : i + BATCH], TIMEOUT_S)
+            batch = texts[i : i + BATCH]
+            vectors = await embedder.embed(batch, TIMEOUT_S)
             if vectors is None:
-                raise CannotTune(f"{embedder.ident} gives no embeddings")
+                raise CannotTune(f"{embedder.ident} gives no embeddings: {await why(batch)}")
             made += vectors
     if len({len(vector) for vector in made}) > 1:
         raise CannotTune(f"{embedder.ident} gives vectors of several dimensions")
     return dict(zip(texts, made, strict=True)), embedder.ident
 
 
+Why = Callable[[Sequence[str]], Awaitable[str]]
+"""Tells why there were no vectors of some texts."""
+
+
 @asynccontextmanager
-async def _opened(options: argparse.Namespace) -> AsyncIterator[Embedder]:
+async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Embedder, Why]]:
     """Whom the configuration or ``--model`` names."""
     if options.model is not None:
         try:
@@ -169,20 +186,44 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[Embedder]:
         except ValueError as exc:
             raise CannotTune(str(exc)) from exc
         with closing(model):
-            yield model
+            yield model, _why_model
         return
     settings = load(options.config, os.environ).settings
     embed = _chosen(settings, options.cache)
     if embed.upstream is None:
         with closing(model_of(embed)) as model:
-            yield model
+            yield model, _why_model
         return
     # The bounds on what serves are not this command's to wait for.
     spec = replace(specs_of(settings)[embed.upstream], bounds=None)
     fleet = Fleet(asyncio.get_running_loop(), time.monotonic, Queues(list))
     with closing(fleet):
         upstream = fleet.upstreams({embed.upstream: spec})[embed.upstream]
-        yield UpstreamEmbedder(upstream, embed.model, time.monotonic)
+        why = partial(_why_upstream, upstream, embed.model)
+        yield UpstreamEmbedder(upstream, embed.model, time.monotonic), why
+
+
+async def _why_model(_texts: Sequence[str]) -> str:
+    return f"the model failed, as said above, or took longer than {TIMEOUT_S:g} s"
+
+
+async def _why_upstream(upstream: Upstream, model: str, texts: Sequence[str]) -> str:
+    """Asks once more, as who serves does not keep what was wrong."""
+    pool = upstream.choose().pool
+    try:
+        pool.release(await pool.open())
+    except ProxyError as exc:
+        return str(exc)
+    asked = {"model": model, "input": list(texts), "encoding_format": "float"}
+    answer = await answer_of(
+        upstream, "/v1/embeddings", asked, within_s=TIMEOUT_S, now=time.monotonic
+    )
+    if answer.data:
+        return f"it answers, but not with one vector for each of {len(texts)} texts"
+    if not answer.status:
+        return f"no answer came within {TIMEOUT_S:g} s, or it broke off"
+    hint = _HINTS.get(answer.status, "")
+    return f"it answers with status {answer.status}{hint}"
 
 
 def _chosen(settings: Settings, name: str) -> Embed:

@@ -20,6 +20,14 @@ TIMEOUT_S: Final = 10.0
 COMMAND: Final = "sidestream-command"
 """Who asks: whoever answers then speaks of options, and not of a query."""
 
+_TOKEN: Final = {
+    401: "the admin token is missing or another: set SIDESTREAM_ADMIN_TOKEN, or admin.token in the "
+    "configuration that --config names, to that of the running program",
+    403: "the running program has no admin token: set SIDESTREAM_ADMIN_TOKEN, or admin.token in "
+    "its configuration, for it and for this command",
+}
+"""What its answer says to other clients names no variable."""
+
 
 def add_command(commands: Any, config: Path | None) -> Any:
     """Make the command known; ``config`` is where the admin listener is read from.
@@ -62,7 +70,8 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             sys.stdout.write(answer.read().decode() + "\n")
     except urllib.error.HTTPError as exc:
-        sys.stderr.write(f"sidestream: {_message(exc.read()) or exc.reason}\n")
+        said = _TOKEN.get(exc.code) or _message(exc.read()) or exc.reason
+        sys.stderr.write(f"sidestream: {said}\n")
         return 1
     except OSError as exc:
         sys.stderr.write(f"sidestream: {base} cannot be reached: {exc}\n")

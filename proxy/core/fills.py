@@ -88,11 +88,11 @@ class Fills:
             except BaseException:
                 follower.close()
                 raise
-            if not leads and flight.x.is_altered:
-                # What the leader's budget made of it is nobody else's answer.
-                follower.close()
-                return None
-            return follower
+            if leads or not flight.x.is_altered:
+                return follower
+            # What the leader's budget made of it is nobody else's answer.
+            follower.close()
+            return None
         return None
 
     def refresh(self, work: Work) -> None:
@@ -103,15 +103,19 @@ class Fills:
         fx = work.x.twin()
         fx.started = now
         fx.answer_headers, fx.notes = [], {"cache": "refresh"}
-        self._pause(work.name, now)
-        self._begin(fx, work).is_pinned = True
+        if len(self._paused) >= MAX_FAILED:
+            self._paused.clear()
+        self._paused[work.name] = now + PAUSE_S
+        self._begin(fx, work, for_nobody=True)
 
-    def _begin(self, fx: Exchange, work: Work) -> Flight:
+    def _begin(self, fx: Exchange, work: Work, *, for_nobody: bool = False) -> Flight:
         fx.keeps_usage = work.keeps_usage
         fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
+        flight.is_pinned = for_nobody
         self.flights.add(work.name, flight)
-        flight.handle = self.tasks.begin(self._fly(flight, work))
+        flying = self._fly_if_free(flight, work) if for_nobody else self._fly(flight, work)
+        flight.handle = self.tasks.begin(flying)
         return flight
 
     async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
@@ -119,21 +123,18 @@ class Fills:
             await self.tasks.pause(BEAT_S)
             await beat()
 
-    def _pause(self, name: bytes, now: float) -> None:
-        if len(self._paused) >= MAX_FAILED:
-            self._paused.clear()
-        self._paused[name] = now + PAUSE_S
-
-    async def _fly(self, flight: Flight, work: Work) -> None:
+    async def _fly_if_free(self, flight: Flight, work: Work) -> None:
         is_free = False
         try:
-            is_free = not flight.is_pinned or work.gate is None or await work.gate()
+            is_free = work.gate is None or await work.gate()
         finally:
             if not is_free:
                 self.flights.drop(work.name, flight)
                 flight.abandon()
-        if not is_free:
-            return
+        if is_free:
+            await self._fly(flight, work)
+
+    async def _fly(self, flight: Flight, work: Work) -> None:
         end, is_kept = End("client_gone"), False
         beating = self.tasks.begin(self._beat(work.beat)) if work.beat is not None else None
         try:

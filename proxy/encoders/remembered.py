@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Literal
 
 from proxy.core.semantic import Embedder, Vector
 
 MAX_KEPT: Final = 512
 """Vectors; 1.5 KB each of 384 numbers."""
+
+
+Told = Callable[[str, Sequence[str], Literal["made", "failed"]], None]
+"""Hears of a call: for which scope, the texts, and what came of it."""
 
 
 class Remembered:
@@ -19,10 +23,13 @@ class Remembered:
     Kept is a digest of scope and text under ``secret``, never the text, so what one
     scope asked is not quicker for another.  A call goes on
     when who began it leaves, for others may have joined; it is bounded by the
-    time that the first allowed.
+    time that the first allowed.  ``told`` hears of every call of ``embedder``.
     """
 
-    def __init__(self, embedder: Embedder, secret: bytes, most: int = MAX_KEPT) -> None:
+    def __init__(
+        self, embedder: Embedder, secret: bytes, most: int = MAX_KEPT, told: Told | None = None
+    ) -> None:
+        self._told = told
         self._embedder = embedder
         self._secret = secret
         self._most = most
@@ -50,7 +57,7 @@ class Remembered:
             else:
                 fresh[key] = text
         if fresh:
-            calls.add(self._begin(fresh, timeout_s))
+            calls.add(self._begin(scope, fresh, timeout_s))
         if calls:
             done, late = await asyncio.wait(calls, timeout=timeout_s)
             if late:
@@ -75,19 +82,24 @@ class Remembered:
         return vector
 
     def _begin(
-        self, fresh: dict[bytes, str], timeout_s: float
+        self, scope: str, fresh: dict[bytes, str], timeout_s: float
     ) -> asyncio.Task[dict[bytes, Vector]]:
-        call = asyncio.get_running_loop().create_task(self._ask(fresh, timeout_s))
+        call = asyncio.get_running_loop().create_task(self._ask(scope, fresh, timeout_s))
         for key in fresh:
             self._calls[key] = call
         return call
 
-    async def _ask(self, fresh: dict[bytes, str], timeout_s: float) -> dict[bytes, Vector]:
+    async def _ask(
+        self, scope: str, fresh: dict[bytes, str], timeout_s: float
+    ) -> dict[bytes, Vector]:
+        texts, vectors = tuple(fresh.values()), None
         try:
-            vectors = await self._embedder.embed(tuple(fresh.values()), timeout_s)
+            vectors = await self._embedder.embed(texts, timeout_s)
         finally:
             for key in fresh:
                 self._calls.pop(key, None)
+            if self._told is not None:
+                self._told(scope, texts, "failed" if vectors is None else "made")
         made = {} if vectors is None else dict(zip(fresh, vectors, strict=True))
         self._kept |= made
         while len(self._kept) > self._most:

@@ -33,8 +33,8 @@ from proxy.wire.kept import (
     not_cached,
     replayed,
     say,
-    say_cosine,
     say_hit,
+    say_like,
 )
 from proxy.wire.replay import Entry, without_usage
 
@@ -99,11 +99,18 @@ class CachePolicy(Policy):
         wish = rule.wish_of(x)
         key = self._keys.find(x, rule, wish)
         if isinstance(key, str):
-            left_alone(x, key, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
+            left_alone(x, key, only_cached=wish.only_cached)
             return None
         scope = rule.scope_of(x)
-        reply = await self._answer(Look(x, rule, wish, scope, key, rule.vault.era(scope)))
+        look = Look(x, rule, wish, scope, key, rule.vault.era(scope))
+        try:
+            reply = await self._answer(look)
+        except BaseException:
+            # However it ended, there was no answer here.
+            if "cache" not in x.notes:
+                self._said(look, leads=True)
+            raise
         return held(x, reply) if rule.charges else reply
 
     async def _answer(self, look: Look) -> Reply | None:
@@ -122,11 +129,12 @@ class CachePolicy(Policy):
         if rule.likeness is not None and self._keys.find(look.x, rule, wish) == look.key:
             look.place = self._semantics.place(look.x, rule)
         if look.place is not None and is_alone and wish.reads:
-            look.match = await self._semantics.find(look.place, rule, wish)
+            look.match = await self._semantics.find(look.place, wish)
             if look.match is not None:
                 return self._alike(look, look.match)
         if wish.only_cached:
-            raise not_cached(look.x)
+            self._counted(look, "miss")
+            raise not_cached(look.x, "miss", f'detail=not_cached; key="{look.key.now.hex()}"')
         return await self._join(look)
 
     async def _far(self, look: Look) -> Reply | None:
@@ -188,16 +196,16 @@ class CachePolicy(Policy):
         age = max(0.0, self._clock.wall() - entry.at)
         result = layer if state == "fresh" else "stale"
         self._meter.hit(look.rule.name, result, age, sum(entry.usage), entry.cost)
+        x.notes["cache"] = result
         x.finish, x.source, x.flags = entry.finish, entry.target, entry.flags
         if entry.flags:
             mark(x, entry.flags)
         if look.rule.charges:
             x.usage, x.cost_nanos = Usage(*entry.usage), entry.cost
-        x.notes["cache"] = result
         word = "stale" if state != "fresh" else "semantic" if look.match else "hit"
         say_hit(x, word, entry, age, look.key.now, is_late=state == "expired")
         if look.match is not None:
-            say_cosine(x, look.match.cosine, look.key.now)
+            say_like(x, look.match.cosine, look.key.now, entry.asker)
         return replayed(x, entry)
 
     # flights
@@ -214,7 +222,7 @@ class CachePolicy(Policy):
                 raise
             return self._hit(look, look.old, "stale", "expired")
         if follower is None:
-            self._said(look, leads=True, why="miss")
+            self._said(look, leads=True)
             return None
         reply: Reply | None = None
         try:
@@ -223,17 +231,21 @@ class CachePolicy(Policy):
             if reply is not follower:
                 follower.close()
         if reply is follower or reply is None:
-            why = "request" if not look.wish.reads else "stale" if look.old else "miss"
-            self._said(look, leads=follower.leads or reply is None, why=why)
+            self._said(look, leads=follower.leads or reply is None)
         return reply
 
-    def _said(self, look: Look, *, leads: bool, why: str) -> None:
+    def _said(self, look: Look, *, leads: bool) -> None:
+        """Count and tell that it was not answered from here, and why."""
+        why = "request" if not look.wish.reads else "stale" if look.old else "miss"
         word = "miss" if leads else "follow"
         more = "" if leads else "; collapsed"
-        self._meter.result(look.rule.name, word)
-        look.x.notes["cache"] = word
+        self._counted(look, word)
         mark(look.x, look.x.flags)
         say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
+
+    def _counted(self, look: Look, word: str) -> None:
+        self._meter.result(look.rule.name, word)
+        look.x.notes["cache"] = word
 
     async def _fitting(self, look: Look, follower: Follower) -> Reply | None:
         """The flight's answer in the form that is wanted; ``None`` to go alone."""
@@ -250,7 +262,7 @@ class CachePolicy(Policy):
             flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
         if not isinstance(flight.made, Entry):
             return None
-        self._said(look, leads=False, why="miss")
+        self._said(look, leads=False)
         return replayed(x, flight.made)
 
     def _work(self, look: Look) -> Work:
@@ -267,7 +279,10 @@ class CachePolicy(Policy):
     def _keep(self, look: Look, flight: Flight, end: End) -> bool:
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
-        entry = self._entry(look, flight) if end.kind == "complete" else "end"
+        entry: Entry | str = "end" if end.kind != "complete" else "size"
+        if end.kind == "complete" and flight.is_kept:
+            at, terms = self._clock.wall(), rule.terms
+            entry = entry_of(flight.x, flight.head, flight.body, at, terms)
         if isinstance(entry, str):
             self._meter.unstored(rule.name, entry)
             rule.vault.release(look.scope, look.key)
@@ -277,12 +292,5 @@ class CachePolicy(Policy):
         seconds = entry.ttl + entry.stale + (rule.kept if entry.status == 200 else 0.0)
         rule.vault.keep(look.scope, look.key, entry.pack(), era=look.era, seconds=seconds)
         if look.place is not None:
-            self._semantics.learn(look.place, rule, look.key, look.era, entry, look.match)
+            self._semantics.learn(look.place, look.key, look.era, entry, look.match)
         return True
-
-    def _entry(self, look: Look, flight: Flight) -> Entry | str:
-        """The answer as it is stored, or why it is not to be."""
-        if not flight.is_kept:
-            return "size"
-        terms = look.rule.terms
-        return entry_of(flight.x, flight.head, flight.body, self._clock.wall(), terms)

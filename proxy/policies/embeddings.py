@@ -91,17 +91,28 @@ class EmbeddingsPolicy(Policy):
         rest = canonical({k: v for k, v in x.body.items() if k != "input"})
         why = why_not(x, rule, wish, rest)
         if why:
-            left_alone(x, why, only_cached=wish.only_cached)
             self._meter.result(rule.name, "bypass")
+            left_alone(x, why, only_cached=wish.only_cached)
             return None
         batch = self._batch(x, rule, wish, inputs, rest)
+        try:
+            return await self._answer(batch)
+        except BaseException:
+            # However it ended, there was no answer here.
+            if "cache" not in x.notes:
+                self._said(batch, "miss")
+            raise
+
+    async def _answer(self, batch: _Batch) -> Reply | None:
+        x, rule = batch.x, batch.rule
         await self._find(batch)
         missing = batch.missing()
         if not missing:
             reply = self._hit(batch)
             return held(x, reply) if rule.charges else reply
-        if wish.only_cached:
-            raise not_cached(x)
+        if batch.wish.only_cached:
+            self._counted(batch, "miss")
+            raise not_cached(x, "miss", f"detail=not_cached{batch.named()}")
         return await self._fetch(batch, missing)
 
     def _batch(
@@ -160,7 +171,7 @@ class EmbeddingsPolicy(Policy):
         self, batch: _Batch, entries: Sequence[Entry], result: str
     ) -> tuple[int, int, float]:
         """Count what ``entries`` spared: tokens, billionths of a dollar; and their age."""
-        tokens, nanos = sum(e.usage[0] for e in entries), sum(e.cost for e in entries)
+        tokens, nanos = _worth(entries)
         age = max(0.0, self._clock.wall() - min(entry.at for entry in entries))
         self._meter.hit(batch.rule.name, result, age, tokens, nanos)
         batch.x.notes |= {
@@ -172,7 +183,10 @@ class EmbeddingsPolicy(Policy):
 
     async def _fetch(self, batch: _Batch, missing: list[int]) -> Reply | None:
         """Ask for what is missing, and put the batch together."""
-        follower = await self.fills.join(self._work(batch, missing))
+        work = self._work(batch, missing)
+        if batch.rule.charges and batch.found:
+            work.x.spared = _worth(batch.served())
+        follower = await self.fills.join(work)
         reply: Reply | None = follower
         word, more = "miss", ""
         if follower is not None and not follower.leads:
@@ -186,14 +200,20 @@ class EmbeddingsPolicy(Policy):
                 word, more = "miss", ""
             elif batch.found:
                 word, more = "partial", "; detail=partial"
+        self._said(batch, word, more)
+        return reply
+
+    def _said(self, batch: _Batch, word: str, more: str = "") -> None:
         if word == "partial":
             self._avoided(batch, batch.served(), word)
         else:
-            self._meter.result(batch.rule.name, word)
-            batch.x.notes["cache"] = word
+            self._counted(batch, word)
         why = "miss" if batch.wish.reads else "request"
         say(batch.x, word, f"fwd={why}{more}{batch.named()}")
-        return reply
+
+    def _counted(self, batch: _Batch, word: str) -> None:
+        self._meter.result(batch.rule.name, word)
+        batch.x.notes["cache"] = word
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
         flight = part.flight
@@ -237,14 +257,20 @@ class EmbeddingsPolicy(Policy):
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
+        paid = (fx.cost_nanos or 0) - (fx.spared[1] if fx.spared is not None else 0)
         pairs = []
         for i, (piece, share) in zip(places, pieces, strict=True):
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
                 target=fx.target.name if fx.target is not None else "",
-                cost=(fx.cost_nanos or 0) * share // total, whole=piece,
+                cost=max(0, paid) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))
         seconds = terms.ttl + terms.stale
         rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
         return True
+
+
+def _worth(entries: Sequence[Entry]) -> tuple[int, int]:
+    """What ``entries`` would cost again: tokens, billionths of a dollar."""
+    return sum(entry.usage[0] for entry in entries), sum(entry.cost for entry in entries)

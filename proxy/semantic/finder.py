@@ -12,8 +12,8 @@ from proxy.core.cache import Epochs, Key
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import Exchange
 from proxy.core.ports import Clock, Tasks
-from proxy.core.semantic import Asked, ScopedEmbedder, Vector
-from proxy.observe.semantic import SemanticMeter
+from proxy.core.semantic import Asked, Vector
+from proxy.observe.semantic import SemanticMeter, Verdict
 from proxy.rules.cacheable import CacheRule, facts_of
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import NO_WISH, Wish, state_of
@@ -58,13 +58,35 @@ class Match(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A question and where the likes of it are kept, as of when it was asked."""
+    """A question of ``request`` and where the likes of it are kept, as of when it was asked."""
 
+    request: str
     tenant: str
     text: str
     scope: str
     frame: bytes
     kind: str
+    rule: CacheRule
+    like: Likeness
+
+    @property
+    def is_served(self) -> bool:
+        """Whether near questions are answered here, or only measured."""
+        return self.like.serves(self.scope)
+
+
+class Lesson(NamedTuple):
+    """A question was answered by ``entry``, which says ``said`` and is kept under ``key``.
+
+    ``era`` is that of the scope when it was asked; ``match`` was served in its stead.
+    """
+
+    place: Place
+    key: Key
+    era: bytes
+    entry: Entry
+    said: str
+    match: Match | None
 
 
 class Semantics:
@@ -94,28 +116,29 @@ class Semantics:
 
     def place(self, x: Exchange, rule: CacheRule) -> Place | None:
         """Where to look for the likes of ``x``; ``None`` if it is no question or nobody looks."""
+        like = rule.likeness
+        if like is None:
+            return None
         assert x.body is not None
-        question = question_of(x.endpoint.name, x.body) if rule.likeness is not None else None
-        if question is None or rule.likeness is None:
+        question = question_of(x.endpoint.name, x.body)
+        if question is None:
             return None
         scope = rule.scope_of(x)
-        facts = (*facts_of(x, rule, self._epochs), rule.likeness.embedder.ident)
+        facts = (*facts_of(x, rule, self._epochs), like.embedder.ident)
         frame = rule.vault.key(scope, b"frame\n" + material(facts, canonical(question.rest)))
-        return Place(x.tenant, question.text, scope, frame.now, x.endpoint.name)
+        kind = x.endpoint.name
+        return Place(x.id, x.tenant, question.text, scope, frame.now, kind, rule, like)
 
-    async def find(self, place: Place, rule: CacheRule, wish: Wish) -> Match | None:
+    async def find(self, place: Place, wish: Wish) -> Match | None:
         """What answers a question, if anything does and may."""
-        like = rule.likeness
-        if like is None or not like.serves(place.scope):
+        if not place.is_served or self._rests.get(place.tenant, 0.0) > self._clock.now():
             return None
-        if self._rests.get(place.tenant, 0.0) > self._clock.now():
-            return None
-        vector = await _vector(like.embedder, place, like.timeout_s)
+        vector = await _vector(place, place.like.timeout_s)
         if vector is None:
-            self._meter.result(rule.name, "no_vector")
+            self._result(place, "no_vector")
             return None
-        match = await self._match(place, rule, like, vector, wish)
-        self._meter.result(rule.name, "miss" if match is None else "hit")
+        match = await self._match(place, vector, wish)
+        self._result(place, "miss" if match is None else "hit")
         return match
 
     def failed(self, place: Place, error: ProxyError | None) -> None:
@@ -130,118 +153,112 @@ class Semantics:
             wait = min(error.retry_after or REST_S, REST_S)
             self._rests[place.tenant] = self._clock.now() + wait
 
-    async def _match(
-        self, place: Place, rule: CacheRule, like: Likeness, vector: Vector, wish: Wish
-    ) -> Match | None:
+    def _result(self, place: Place, result: str) -> None:
+        self._meter.result(place.rule.name, result)
+
+    async def _match(self, place: Place, vector: Vector, wish: Wish) -> Match | None:
         """The nearest whose words say the same and whose answer is still fresh."""
-        await like.questions.hear(place.scope, place.frame)
-        near = like.questions.near(place.scope, place.frame, vector, like.threshold, MOST)
-        for asked in near:
+        like, questions = place.like, place.like.questions
+        await questions.hear(place.scope, place.frame)
+        for asked in questions.near(place.scope, place.frame, vector, like.threshold, MOST):
             why = self._differ(place.text, asked.text)
             if why:
-                self._meter.refusal(rule.name, why)
+                self._meter.refusal(place.rule.name, why)
                 continue
             key = Key(asked.name)
-            entry = await self._entry(rule, place, key)
+            entry = await _entry(place, key)
             if entry is None:
-                like.questions.drop(place.scope, place.frame, asked.name)
+                questions.drop(place.scope, place.frame, asked.name)
             elif state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
                 match = Match(entry, key, asked.cosine, is_sampled=False, question=asked.text)
-                is_sampled = self._chance() < like.verify and _is_evidence(like, place, match)
+                is_sampled = self._chance() < like.verify and _is_evidence(place, match)
                 return match._replace(is_sampled=is_sampled)
         return None
 
-    async def _entry(self, rule: CacheRule, place: Place, key: Key) -> Entry | None:
-        data = rule.vault.near(place.scope, key)
-        if data is None and rule.vault.is_shared:
-            data = (await rule.vault.far(place.scope, (key,), lease_s=0.0)).data[0]
-        if data is None:
-            return None
-        try:
-            entry = Entry.unpack(data)
-        except ValueError:
-            return None
-        return entry if entry.kind == place.kind and entry.status == 200 else None
-
     # learning
 
-    def learn(
-        self,
-        place: Place,
-        rule: CacheRule,
-        key: Key,
-        era: bytes,
-        entry: Entry,
-        match: Match | None,
-    ) -> None:
-        """Take in that a question was answered by ``entry``, kept under ``key``.
+    def learn(self, place: Place, key: Key, era: bytes, entry: Entry, match: Match | None) -> None:
+        """Take in that a question was answered; of too many at once not all are.
 
-        ``match`` was served in its stead.
+        The arguments are as in ``Lesson``.
         """
-        if entry.status != 200 or entry.finish not in FINISHED or not _said(entry):
+        if self._learning >= MAX_LEARNING or entry.status != 200 or entry.finish not in FINISHED:
             return
-        if self._learning < MAX_LEARNING:
+        said = _said(entry)
+        if said:
             self._learning += 1
-            self._tasks.begin(self._learn(place, rule, key, era, entry, match))
+            self._tasks.begin(self._learn(Lesson(place, key, era, entry, said, match)))
 
-    async def _learn(
-        self,
-        place: Place,
-        rule: CacheRule,
-        key: Key,
-        era: bytes,
-        entry: Entry,
-        match: Match | None,
-    ) -> None:
-        like = rule.likeness
-        assert like is not None
+    async def _learn(self, lesson: Lesson) -> None:
+        place, match, entry = lesson.place, lesson.match, lesson.entry
         try:
-            vector = await _vector(like.embedder, place, LATER_S)
+            vector = await _vector(place, LATER_S)
             if vector is None:
-                if not like.serves(place.scope):  # else it was counted when it was looked for
-                    self._meter.result(rule.name, "no_vector")
+                if not place.is_served:  # else it was counted when it was looked for
+                    self._result(place, "no_vector")
                 return
-            if match is None and not like.serves(place.scope):
-                match = await self._match(place, rule, like, vector, NO_WISH)
-                if match is None or match.key.now != key.now:
-                    self._meter.result(rule.name, "miss" if match is None else "would_hit")
-            if match is not None and match.key.now != key.now:
-                await self._verify(rule, place, match, _said(entry))
-            asked = Asked(1.0, place.text, key.now)
-            like.questions.add(
-                place.scope, place.frame, asked, vector, era=era, seconds=entry.ttl + entry.stale
-            )
+            if match is None and not place.is_served:
+                match = await self._match(place, vector, NO_WISH)
+                if match is None or match.key.now != lesson.key.now:
+                    self._result(place, "miss" if match is None else "would_hit")
+            if match is not None and match.key.now != lesson.key.now:
+                verdict = await self._verdict(lesson, match)
+                self._meter.compared(
+                    place.rule.name, place.request, match.entry.asker, match.cosine, verdict,
+                    is_served=match is lesson.match,
+                )  # fmt: skip
+            place.like.questions.add(
+                place.scope, place.frame, Asked(1.0, place.text, lesson.key.now), vector,
+                era=lesson.era, seconds=entry.ttl + entry.stale,
+            )  # fmt: skip
         finally:
             self._learning -= 1
 
-    async def _verify(self, rule: CacheRule, place: Place, match: Match, said: str) -> None:
+    async def _verdict(self, lesson: Lesson, match: Match) -> Verdict:
         """Hold what was or would have been served against what the upstream says."""
-        like = rule.likeness
-        assert like is not None
-        served, name = _said(match.entry), match.key.now
-        if not _is_evidence(like, place, match):
-            return
-        is_same: bool | None = same_words(served, said)
-        if not is_same:
-            is_same = await _is_same(like, place, served, said)
-        serves = like.serves(place.scope)
-        if is_same is not None and like.trials.add(place.scope, name, is_wrong=not is_same):
-            self._meter.verdict(rule.name, is_wrong=not is_same)
-            if like.mode == "on" and like.serves(place.scope) is not serves:
-                self._meter.turned(rule.name, place.tenant, serves=not serves)
+        place, like = lesson.place, lesson.place.like
+        if not _is_evidence(place, match):
+            return "not compared"
+        is_same = await _is_same(place, _said(match.entry), lesson.said)
+        if is_same is None:
+            return "unknown"
+        before = place.is_served
+        if like.trials.add(place.scope, match.key.now, is_wrong=not is_same):
+            self._meter.verdict(place.rule.name, is_wrong=not is_same)
+            if like.mode == "on" and place.is_served is not before:
+                self._meter.turned(place.rule.name, place.tenant, serves=not before)
+        return "right" if is_same else "wrong"
 
 
-def _is_evidence(like: Likeness, place: Place, match: Match) -> bool:
+async def _entry(place: Place, key: Key) -> Entry | None:
+    """The answer that is kept under ``key``, if it still is and can be one to this question."""
+    vault = place.rule.vault
+    data = vault.near(place.scope, key)
+    if data is None and vault.is_shared:
+        data = (await vault.far(place.scope, (key,), lease_s=0.0)).data[0]
+    if data is None:
+        return None
+    try:
+        entry = Entry.unpack(data)
+    except ValueError:
+        return None
+    return entry if entry.kind == place.kind and entry.status == 200 else None
+
+
+def _is_evidence(place: Place, match: Match) -> bool:
     """Whether it proves anything that ``match`` is right or wrong.
 
     Once for each served answer, and not where the questions are the same words:
     nobody is to make as much evidence as they like.
     """
-    return like.trials.wants(match.key.now) and not same_words(place.text, match.question)
+    return place.like.trials.wants(match.key.now) and not same_words(place.text, match.question)
 
 
-async def _is_same(like: Likeness, place: Place, served: str, said: str) -> bool | None:
-    """Whether answers in other words say the same; ``None`` if nobody can tell now."""
+async def _is_same(place: Place, served: str, said: str) -> bool | None:
+    """Whether two answers say the same; ``None`` if nobody can tell now."""
+    like = place.like
+    if same_words(served, said):
+        return True
     if like.judge is not None:
         return await like.judge.is_same(place.text, served, said)
     if max(len(served), len(said)) > MAX_LENGTH:
@@ -252,8 +269,8 @@ async def _is_same(like: Likeness, place: Place, served: str, said: str) -> bool
     return like.agrees(served, said, cosine(*vectors))
 
 
-async def _vector(embedder: ScopedEmbedder, place: Place, timeout_s: float) -> Vector | None:
-    vectors = await embedder.embed([place.text], timeout_s, place.scope)
+async def _vector(place: Place, timeout_s: float) -> Vector | None:
+    vectors = await place.like.embedder.embed([place.text], timeout_s, place.scope)
     return vectors[0] if vectors else None
 
 

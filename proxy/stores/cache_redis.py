@@ -12,14 +12,14 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import hiredis
 
 from proxy.stores.outlived import Outlived
 from proxy.stores.pipe import StoreDown, Word
-from proxy.stores.replies import SALT, OddReply, Page, kept_of, page_of, state_of
+from proxy.stores.replies import SALT, OddReply, Page, drops_of, kept_of, page_of, state_of
 from proxy.stores.scripts import Script, Scripts
 from proxy.stores.sealed import KEY_SIZE
 from proxy.stores.store import Store
@@ -27,6 +27,7 @@ from proxy.stores.store import Store
 log = logging.getLogger("sidestream.cache")
 
 STATE: Final = b"ss:{cache}"
+DROPS: Final = b"ss:{cache}:d"
 POLL_S: Final = 1.0
 MOST: Final = 4 << 20
 """Bytes of answers in one reply, unless a cache says otherwise."""
@@ -47,8 +48,8 @@ def salt_key(scope: str) -> bytes:
 class Shared:
     """The part of caches that outlives a reload and is the same for all of them.
 
-    ``on_purge`` functions are told that somebody has purged.  ``odd`` counts what
-    the store holds or answers that no replica has put there.
+    ``on_purge`` and ``on_drop`` functions are told that somebody has purged.
+    ``odd`` counts what the store holds or answers that no replica has put there.
     """
 
     def __init__(self, store: Store | None, scripts: Scripts) -> None:
@@ -63,6 +64,8 @@ class Shared:
         self._generation = b""
         self._is_current = False
         self._told: list[Callable[[str], None]] = []
+        self._told_drops: list[Callable[[str, bytes], None]] = []
+        self._last_drop = b""
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._state_odd = 0
@@ -98,6 +101,12 @@ class Shared:
     def on_purge(self, told: Callable[[str], None]) -> None:
         """Call ``told`` with the scope that was erased, or with "" for all."""
         self._told.append(told)
+
+    def on_drop(self, told: Callable[[str, bytes], None]) -> None:
+        """Call ``told`` with scope and name of an answer that was purged, or with
+        "" and b"" when more were than can be told.
+        """
+        self._told_drops.append(told)
 
     def _tell(self, scope: str) -> None:
         for told in self._told:
@@ -198,14 +207,21 @@ class Shared:
         else:
             self.failures += 1
 
-    async def drop(self, scope: str, name: bytes) -> None:
-        """Delete one answer in the store.  Raises ``StoreDown``."""
-        await self._change("UNLINK", salt_key(scope)[:-1] + b"e:" + name)
+    async def drop(self, scope: str, name: bytes, names: Collection[bytes]) -> None:
+        """Delete the answer that is kept under ``names``, of which replicas are told
+        one.  Raises ``StoreDown``.
+        """
+        if self._store is not None:
+            keys = [salt_key(scope)[:-1] + b"e:" + each for each in names]
+            await self._store.call(keys[0], "UNLINK", *keys)
+            await self._hear(scope.encode("utf-8", "surrogatepass"), name)
 
     async def erase(self, scope: str) -> None:
         """Make all of a scope unreadable, at once.  Raises ``StoreDown``."""
         try:
-            await self._change("DEL", salt_key(scope))
+            if self._store is not None:
+                await self._store.call(salt_key(scope), "DEL", salt_key(scope))
+                await self._look(secrets.token_hex(8))
         finally:
             # Last, as a look-up under way may have brought the old salt again.
             self._salts.pop(scope, None)
@@ -216,11 +232,6 @@ class Shared:
         self._epochs[route] = self.of(route) + 1
         if self._store is not None:
             await self._raise(route)
-
-    async def _change(self, command: str, key: bytes) -> None:
-        if self._store is not None:
-            await self._store.call(key, command, key)
-            await self._look(secrets.token_hex(8))
 
     def _on_up(self) -> None:
         self._is_current = False
@@ -242,6 +253,7 @@ class Shared:
         assert self._store is not None
         if self._store.is_up:
             try:
+                await self._hear()
                 await self._look()
             except StoreDown as exc:
                 self._is_current = False
@@ -257,6 +269,16 @@ class Shared:
     async def _raise(self, route: str) -> None:
         field = b"r:" + route.encode("utf-8", "surrogatepass")
         await self._look(secrets.token_hex(8), field, self._epochs[route])
+
+    async def _hear(self, scope: bytes = b"", name: bytes = b"") -> None:
+        """Hear which answers were purged, after one of our own if there is a ``name``."""
+        args = (self._last_drop, scope, name)
+        drops = drops_of(await self._ask(self._scripts.cache_dropped, DROPS, args))
+        self.odd += drops.odd
+        self._last_drop = drops.last
+        for told in self._told_drops:
+            for each in drops.rows if drops.is_all else (("", b""),):
+                told(*each)
 
     async def _look(self, new: Word = b"", field: bytes = b"", epoch: int = 0) -> None:
         """Hear of purges, after one of our own if there is a ``new`` generation."""

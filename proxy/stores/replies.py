@@ -40,6 +40,17 @@ class Page(NamedTuple):
     odd: int = 0
 
 
+class Drops(NamedTuple):
+    """Answers that were purged (scope, name), the last entry (b"": none), and whether
+    these are all since.
+    """
+
+    rows: list[tuple[str, bytes]]
+    last: bytes
+    is_all: bool
+    odd: int
+
+
 def order(ident: bytes) -> tuple[int, int]:
     """Where a stream's entry stands; b"" is before the first."""
     found = _IDENT.fullmatch(ident)
@@ -93,3 +104,22 @@ def page_of(reply: Any) -> Page:
             case _:
                 odd += 1
     return Page(rows, first, last, more == 1, max(0, odd))
+
+
+def drops_of(reply: Any) -> Drops:
+    """Answers that were purged; rows that are none are counted and left out."""
+    match reply:
+        case [bytes() as last, int() as is_all, int() as odd, *words]:
+            pass
+        case _:
+            raise OddReply("no purges")
+    if last and not _IDENT.fullmatch(last):
+        raise OddReply("no entry of a stream")
+    rows = []
+    for i in range(0, len(words), 2):
+        match words[i : i + 2]:
+            case [bytes() as scope, bytes() as name] if name:
+                rows.append((scope.decode("utf-8", "replace"), name))
+            case _:
+                odd += 1
+    return Drops(rows, last, is_all == 1, max(0, odd))

@@ -40,6 +40,7 @@ class Scripts:
     cache_learn: Script
     cache_heard: Script
     cache_state: Script
+    cache_dropped: Script
 
     def __iter__(self) -> Iterator[Script]:
         """Each script."""
@@ -47,7 +48,7 @@ class Scripts:
             (
                 self.reserve, self.settle, self.extend, self.beat,
                 self.cache_get, self.cache_put, self.cache_learn,
-                self.cache_heard, self.cache_state,
+                self.cache_heard, self.cache_state, self.cache_dropped,
             )
         )  # fmt: skip
 
@@ -70,4 +71,5 @@ def load_scripts(clock: str = "redis.call('TIME')") -> Scripts:
         cache_learn=Script.of("cache_learn", texts["cache_learn"]),
         cache_heard=Script.of("cache_heard", texts["cache_heard"]),
         cache_state=Script.of("cache_state", texts["cache_state"]),
+        cache_dropped=Script.of("cache_dropped", texts["cache_dropped"]),
     )

@@ -17,7 +17,10 @@ from hashlib import blake2b
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -30,7 +33,12 @@ PACK_FROM: Final = 2048
 """Bytes from which on compressing is worth its time: zlib takes 4 µs to begin,
 for every hit."""
 
+DIGEST: Final = 16
+"""Bytes of a digest: one block of AES."""
+
 KEY_SIZE: Final = 20
+"""Bytes of a name: a digest that was encrypted, and the key's id."""
+
 MAX_SCOPES: Final = 4096
 
 
@@ -53,7 +61,7 @@ class Master:
         self._purpose = purpose
         self.ident = blake2b(secret, digest_size=4, person=b"ss key id").digest()
         self._begin = MAGIC + self.ident
-        self._indexes: dict[str, bytes] = {}
+        self._indexes: dict[str, CipherContext] = {}
         self._values: dict[tuple[str, bytes], AESGCM] = {}
 
     def _derive(self, purpose: str, scope: str, salt: bytes) -> bytes:
@@ -62,12 +70,28 @@ class Master:
 
     def name(self, scope: str, material: bytes) -> bytes:
         """The key of what ``material`` says, which it does not tell."""
+        return self.named(scope, blake2b(material, digest_size=DIGEST).digest())
+
+    def named(self, scope: str, digest: bytes) -> bytes:
+        """The key of what has that digest."""
         index = self._indexes.get(scope)
         if index is None:
             if len(self._indexes) >= MAX_SCOPES:
                 self._indexes.clear()
-            index = self._indexes[scope] = self._derive("index", scope, b"")
-        return blake2b(material, digest_size=KEY_SIZE, key=index).digest()
+            index = self._indexes[scope] = self._index(scope).encryptor()
+        return index.update(digest) + self.ident
+
+    def digest_of(self, scope: str, name: bytes) -> bytes | None:
+        """The digest that has this name here; ``None`` if another key has made it."""
+        if len(name) != KEY_SIZE or not name.endswith(self.ident):
+            return None
+        return self._index(scope).decryptor().update(name[:DIGEST])
+
+    def _index(self, scope: str) -> Cipher[ECB]:
+        """Makes names of digests.  One block of a digest is all that is ever
+        encrypted at once, so blocks need not be told apart.
+        """
+        return Cipher(AES(self._derive("index", scope, b"")), ECB())  # noqa: S305
 
     def _value(self, scope: str, salt: bytes) -> AESGCM:
         found = self._values.get((scope, salt))

@@ -51,6 +51,7 @@ class SealedVault:
     ) -> None:
         self._shared = shared
         self._clock = clock
+        self._masters = masters
         self._master = masters[0]
         self._before = masters[1] if len(masters) > 1 else None
         self._is_far = shared.has_store and not is_own_key
@@ -162,12 +163,28 @@ class SealedVault:
         if self._is_far:
             self._shared.put(scope, self._shared.salt(scope), key.now, ())
 
+    def names(self, scope: str, name: bytes) -> set[bytes]:
+        """Under what else an answer with that name may be kept, by each of the keys."""
+        digests = [master.digest_of(scope, name) for master in self._masters]
+        digest = next((found for found in digests if found is not None), None)
+        if digest is None:
+            return {name}
+        return {master.named(scope, digest) for master in self._masters}
+
+    def drop(self, scope: str, name: bytes) -> None:
+        """Somebody has purged an answer, or (b"") more of them than can be told."""
+        if name:
+            for each in self.names(scope, name):
+                self.memory.drop(each)
+        elif self._is_far:
+            # What nobody else can name, nobody else has purged.
+            self.memory.clear()
+
     def forget(self, scope: str) -> None:
         """Somebody has purged a scope, or ("") anything."""
         if scope:
             self.memory.drop_scope(scope)
         else:
             self.memory.clear()
-        for master in (self._master, self._before):
-            if master is not None:
-                master.forget(scope)
+        for master in self._masters:
+            master.forget(scope)

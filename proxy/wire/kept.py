@@ -52,7 +52,7 @@ def made_of(
     target = x.target.name if x.target is not None else ""
     entry = Entry(
         at=at, ttl=terms.ttl, stale=terms.stale, target=target, usage=usage,
-        cost=x.cost_nanos or 0, finish=x.finish, flags=x.flags, **parts,
+        cost=x.cost_nanos or 0, finish=x.finish, flags=x.flags, asker=x.id, **parts,
     )  # fmt: skip
     return entry, flaw
 
@@ -120,7 +120,7 @@ def left_alone(x: Exchange, why: str, *, only_cached: bool) -> None:
     if it wants an answer from there or none.
     """
     if only_cached:
-        raise not_cached(x)
+        raise not_cached(x, "bypass", f"detail={why}")
     say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
 
 
@@ -134,10 +134,12 @@ def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_
         x.answer_headers.append(_STALE)
 
 
-def say_cosine(x: Exchange, cosine: float, key: bytes) -> None:
-    """Tell client and log how near the question was that was answered, and the log its key."""
+def say_like(x: Exchange, cosine: float, key: bytes, asker: str) -> None:
+    """Tell client and log how near the question was that was answered, and the log
+    the key of its answer and the request that had asked it.
+    """
     shown = f"{cosine:.3f}"
-    x.notes |= {"cosine": shown, "cache_key": key.hex()}
+    x.notes |= {"cosine": shown, "cache_key": key.hex(), "asker": asker}
     x.answer_headers.append((b"x-sidestream-similarity", shown.encode()))
 
 
@@ -148,8 +150,9 @@ class NotCached(ProxyError):
     code = "not_cached"
 
 
-def not_cached(x: Exchange) -> NotCached:
-    """What is told who asked for ``only-if-cached`` in vain."""
+def not_cached(x: Exchange, word: str, status: str) -> NotCached:
+    """What is told who asked for ``only-if-cached`` in vain: no hit, and nobody else was asked."""
+    say(x, word, status)
     # RFC 9111 wants a 504, which SDKs would ask for again.
     x.answer_headers.append((b"x-should-retry", b"false"))
     return NotCached("only-if-cached was asked for, and the cache has no answer to this")

@@ -16,7 +16,7 @@ from proxy.wire.assemble import assemble, flaw_of
 from proxy.wire.events import event_of, split
 from proxy.wire.synthesis import synthesise, usage_event
 
-FORM: Final = 2
+FORM: Final = 3
 """Version of the packed form; another is not read."""
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     completion tokens, ``cost`` billionths of a dollar: what a hit avoids.
     ``events`` are those of a stream, less the one that tells usage and
     ``[DONE]``; empty where the answer came whole.  ``flags`` are the guards
-    that flagged it.
+    that flagged it, ``asker`` the id of the request that it answered.
     """
 
     at: float
@@ -51,13 +51,14 @@ class Entry(NamedTuple):
     events: bytes = b""
     told: bytes = b""
     flags: tuple[str, ...] = ()
+    asker: str = ""
 
     def pack(self) -> bytes:
         """All of it as bytes."""
         head = orjson.dumps(
             [FORM, self.at, self.ttl, self.stale, self.status, self.kind, self.ident, self.target,
-             self.usage, self.cost, self.finish, self.flags, len(self.whole), len(self.events),
-             len(self.told)]
+             self.usage, self.cost, self.finish, self.flags, self.asker, len(self.whole),
+             len(self.events), len(self.told)]
         )  # fmt: skip
         return b"%s\n%s%s%s" % (head, self.whole, self.events, self.told)
 
@@ -73,10 +74,12 @@ class Entry(NamedTuple):
     def _unpack(cls, data: bytes) -> Entry:
         begin = data.find(b"\n") + 1
         head = orjson.loads(data[:begin])
-        if not isinstance(head, list) or len(head) != 15 or head[0] != FORM:
+        if not isinstance(head, list) or len(head) != 16 or head[0] != FORM:
             raise ValueError("an entry of another form")
-        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, *sizes = head
-        one, two, three = sizes
+        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, asker = head[
+            :13
+        ]
+        one, two, three = head[13:]
         events = begin + one
         told = events + two
         if len(data) != told + three:
@@ -84,7 +87,7 @@ class Entry(NamedTuple):
         # By place: by name it takes half as long again, and every hit is read.
         return cls._make(
             (at, ttl, stale, status, kind, ident, target, (usage[0], usage[1]), cost, finish,
-             data[begin:events], data[events:told], data[told:], tuple(flags))
+             data[begin:events], data[events:told], data[told:], tuple(flags), asker)
         )  # fmt: skip
 
 

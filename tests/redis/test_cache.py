@@ -265,6 +265,103 @@ async def test_a_new_key_still_reads_what_the_last_one_sealed(tmp_path, server):
         assert len(up.requests) == 2
 
 
+def named(answer):
+    return answer.headers["cache-status"].partition('key="')[2].rstrip('"')
+
+
+async def purge(running, answer):
+    path = f"/api/cache/purge?tenant=acme&key={named(answer)}"
+    done = await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
+    assert done.status == 200
+
+
+ROTATED = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
+
+
+@pytest.mark.parametrize("by", ["old", "new"])
+@pytest.mark.parametrize("at", ["old", "new"])
+async def test_a_purge_reaches_an_answer_under_its_names_of_both_keys(tmp_path, server, by, at):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url) as old,
+        cached(tmp_path, up.port, server.url, settings=ROTATED) as new,
+    ):
+        replicas = {"old": old, "new": new}
+        # Kept by one of them, shown by either, purged where both keys are known.
+        shown = {at: await ask(replicas[at].port, request(body=COLD))}
+        await stored(server)
+        other = "new" if at == "old" else "old"
+        shown[other] = await ask(replicas[other].port, request(body=COLD))
+        await stored(server, 1 if at == "old" else 2)
+        asked = len(up.requests)
+        await purge(new, shown[by])
+
+        assert entries(server) == []
+        assert state(await ask(new.port, request(body=COLD))) == "miss"
+        assert len(up.requests) == asked + 1
+
+
+@pytest.mark.parametrize("settings", [f"encrypt: {MASTER}", "ttl: 1h"], ids=["keyed", "unkeyed"])
+async def test_purging_one_answer_leaves_all_others_in_memory(tmp_path, server, settings):
+    other = {**COLD, "messages": [{"role": "user", "content": "Something else"}]}
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, settings=settings) as one,
+        cached(tmp_path, up.port, server.url, settings=settings) as two,
+    ):
+        for running in (one, two):
+            for body in (COLD, other):
+                await ask(running.port, request(body=body))
+                if "encrypt" in settings:
+                    await stored(server, 1 if body is COLD else 2)
+        shown = await ask(one.port, request(body=COLD))
+        await purge(one, shown)
+        memories = [
+            vault.memory
+            for running in (one, two)
+            for (name, _), vault in running.worker.caches._vaults.items()
+            if name == "answers"
+        ]
+        kept = 1 if "encrypt" in settings else 2
+        await until(lambda: len(memories[1]) == kept)
+
+        assert [len(memory) for memory in memories] == [1, kept]
+        assert state(await ask(one.port, request(body=COLD))) == "miss"
+        assert state(await ask(one.port, request(body=other))) == "hit"
+        assert state(await ask(two.port, request(body=other))) == "hit"
+
+
+async def test_more_purges_than_can_be_told_empty_the_memory_of_shared_caches(server):
+    async with shared_by_two(server) as (one, two):
+        heard = []
+        two.on_drop(lambda scope, name: heard.append((scope, name)))
+        await one.drop("t.a", b"first", [b"first"])
+        await until(lambda: heard == [("t.a", b"first")])
+        server.ask("XADD", "ss:{cache}:d", "*", "not ours", "x", "y", "z")
+        await one.drop("t.a", b"second", [b"second"])
+        await until(lambda: heard[1:] == [("t.a", b"second")])
+        assert two.odd == 1
+        server.ask("XTRIM", "ss:{cache}:d", "MAXLEN", 0)
+        await one.drop("t.a", b"third", [b"third"])
+        await until(lambda: heard[2:] == [("", b"")])
+
+
+@pytest.mark.parametrize("trouble", ["string", "last"])
+async def test_a_purge_is_told_whatever_stands_in_its_place(server, trouble):
+    async with shared_by_two(server) as (one, two):
+        if trouble == "string":
+            server.ask("SET", "ss:{cache}:d", "x")
+            await until(lambda: not two.is_up)
+        else:
+            last = "-".join(["18446744073709551615"] * 2)
+            server.ask("XADD", "ss:{cache}:d", last, "n", "x")
+        heard = []
+        two.on_drop(lambda scope, name: heard.append((scope, name)))
+        await one.drop("t.a", b"name", [b"name"])
+        await until(lambda: heard in ([("t.a", b"name")], [("", b"")]))
+        await until(lambda: two.is_up)
+
+
 async def test_a_first_answer_is_every_replicas(tmp_path, server):
     gate = asyncio.Event()
 

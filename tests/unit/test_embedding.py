@@ -7,6 +7,7 @@ import pytest
 from proxy.config.load import load
 from proxy.config.nodes import ConfigError
 from proxy.embedding import NEEDS_EXTRA, Embedders, folder_of, open_model
+from proxy.observe.semantic import SemanticMeter
 from tests.semantic import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def embedders():
-    made = Embedders(lambda: 0.0)
+    made = Embedders(lambda: 0.0, SemanticMeter())
     yield made
     made.close()
 

@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from proxy.__main__ import main
-from tests.scripted import Scripted, json_answer
+from tests.scripted import Scripted, json_answer, says
 from tests.semantic import tiny
 
 SAME = ("how do i reset my password", "how can i reset my password")
@@ -127,9 +127,30 @@ async def test_asks_the_upstream_that_a_cache_names(pairs, config, capsys):
     assert "6 texts by main/small in" in capsys.readouterr().out
 
 
+NOTHING = "sidestream: main/small gives no embeddings: "
+
+
 def test_an_upstream_that_gives_nothing_is_told(pairs, config, capsys):
     assert tune(pairs, "--config", config(), "--cache", "two") == 2
-    assert capsys.readouterr().err == "sidestream: main/small gives no embeddings\n"
+    assert capsys.readouterr().err == (
+        f"{NOTHING}the upstream refuses connections or its name does not resolve\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (json_answer({}, status=401), "it answers with status 401; is api_key right?"),
+        (json_answer({}, status=500), "it answers with status 500"),
+        (json_answer({"data": []}), "it answers, but not with one vector for each of 6 texts"),
+        (json_answer([]), "it answers with status 200, but not with a JSON object"),
+    ],
+)
+async def test_why_an_upstream_gives_nothing_is_told(pairs, config, answer, why, capsys):
+    async with Scripted([says(answer)]) as upstream:
+        assert await in_thread(pairs, "--config", config(upstream.port), "--cache", "two") == 2
+
+    assert capsys.readouterr().err == f"{NOTHING}{why}\n"
 
 
 @pytest.mark.parametrize("name", [(), ("--cache", "three"), ("--cache", "four")])

@@ -254,6 +254,8 @@ async def test_a_client_may_ask_for_a_new_answer_or_for_none(tmp_path):
         missing = await say("only-if-cached")
         assert_refused(missing, 504, "not_cached")
         assert missing.headers["x-should-retry"] == "false"
+        assert missing.headers["cache-status"].startswith('sidestream; detail=not_cached; key="')
+        assert state(missing) == "miss"
         said = ["no-store", "", "max-age=60", "no-cache", "max-age=0", "only-if-cached"]
         states = [state(await say(word)) for word in said]
 
@@ -495,6 +497,54 @@ async def test_what_a_hit_avoided_is_counted(tmp_path):
         assert sum(float(line.rpartition(" ")[2]) for line in spent) == 10.0
 
 
+async def results(running):
+    """How many requests came to what."""
+    page = await ask(
+        running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+    )
+    name = "sidestream_cache_requests_total{"
+    lines = [line for line in page.body.decode().splitlines() if line.startswith(name)]
+    return {line.split('"')[3]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+async def test_a_request_is_counted_once_however_it_ends(tmp_path):
+    failing = says(json_answer({"error": {"message": "no"}}, status=500))
+    cut, reset = then(SSE_HEAD, framed(ROLE), end="close"), then(end="reset")
+    scripts = [failing, cut, reset, says(json_answer())]
+    only = ["Cache-Control: only-if-cached"]
+    async with Scripted(scripts) as up, cached(tmp_path, up.port) as running:
+        port = running.port
+        failed = await ask(port, request(body=COLD))
+        torn = await ask(port, request(body=COLD_STREAM))
+        gone = await ask(port, request(body=COLD))
+        assert (failed.status, torn.status, gone.status) == (500, 200, 502)
+        assert [state(a) for a in (failed, torn, gone)] == ["miss"] * 3
+        assert gone.headers["cache-status"].startswith("sidestream; fwd=miss; key=")
+        assert await results(running) == {"miss": 3.0}
+        await ask(port, request(body=COLD, headers=only))
+        left_alone = await ask(port, request(body=CHAT, headers=only))
+        assert_refused(left_alone, 504, "not_cached")
+        assert state(left_alone) == "bypass"
+        assert left_alone.headers["cache-status"] == "sidestream; detail=when"
+        assert await results(running) == {"miss": 4.0, "bypass": 1.0}
+        assert [state(await ask(port, request(body=COLD))) for _ in range(2)] == ["miss", "hit"]
+        assert await results(running) == {"miss": 5.0, "bypass": 1.0, "memory": 1.0}
+
+
+async def test_a_client_that_leaves_before_its_answer_is_counted_too(tmp_path):
+    async def late(peer):
+        await asyncio.sleep(30)
+
+    async with Scripted([late]) as up, cached(tmp_path, up.port) as running:
+        async with streaming(running.port, COLD_STREAM):
+            async with asyncio.timeout(5):
+                while not up.requests:
+                    await asyncio.sleep(0.005)
+        await running.settled()
+
+        assert await results(running) == {"miss": 1.0}
+
+
 async def test_the_status_says_what_is_kept(tmp_path):
     async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
         await ask(running.port, request(body=COLD))
@@ -666,6 +716,21 @@ async def test_the_command_speaks_of_options(tmp_path, capsys, words, said):
 
         assert await asyncio.to_thread(main, line) == (1 if said else 0)
         assert capsys.readouterr().err == (f"sidestream: {said}\n" if said else "")
+
+
+async def test_the_command_names_the_variable_of_the_token(tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    async with Scripted([]) as up, cached(tmp_path, up.port) as running:
+        text = (tmp_path / "sidestream.yaml").read_text()
+        (other / "sidestream.yaml").write_text(text.replace(", token: admin-token", ""))
+        url = f"http://127.0.0.1:{running.worker.admin_port}"
+        line = ["cache", "erase", "--tenant", "acme", "--config", str(other / "sidestream.yaml")]
+        assert await asyncio.to_thread(main, [*line, "--admin", url]) == 1
+        missing = capsys.readouterr().err
+        assert "set SIDESTREAM_ADMIN_TOKEN, or admin.token" in missing
+        monkeypatch.setenv("SIDESTREAM_ADMIN_TOKEN", "admin-token")
+        assert await asyncio.to_thread(main, [*line, "--admin", url]) == 0
 
 
 def test_the_command_says_who_it_is():

@@ -6,7 +6,7 @@ import openai
 import orjson
 
 from tests.program import KEY, ask, program, request
-from tests.scripted import Scripted, json_answer, says
+from tests.scripted import Scripted, json_answer, says, then
 
 ROUTES = "  - {name: e, match: {path: /v1/embeddings}, targets: [{upstream: main}], cache: kept}"
 PATH = "/v1/embeddings"
@@ -172,6 +172,70 @@ async def test_what_a_partial_answer_used_is_counted(tmp_path):
         assert 'sidestream_cache_requests_total{cache="kept",result="partial"} 1.0' in lines
         assert 'sidestream_cache_tokens_avoided_total{cache="kept"} 3.0' in lines
         assert len(up.requests) == 2
+
+
+def counted(metrics, name):
+    lines = [line for line in metrics.body.decode().splitlines() if line.startswith(name)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def left(running):
+    path = request("/api/limits/acme", method="GET", key="admin-token")
+    limits = (await ask(running.worker.admin_port, path)).json["limits"]
+    return next(row["remaining"] for row in limits if row["limit"].startswith("tokens"))
+
+
+async def test_what_of_a_batch_was_cached_is_charged_for_too_where_hits_are(tmp_path):
+    more = """
+cache: {kept: {ttl: 1h, charge_hits: true}}
+prices: {e: {input: 1, output: 1}}
+limits: {tight: {tokens: 1000/day}}
+"""
+    async with (
+        Scripted([embed]) as up,
+        program(
+            tmp_path,
+            up.port,
+            routes=ROUTES,
+            tenant=", limits: tight",
+            more=more,
+        ) as running,
+    ):
+        await ask(running.port, request(PATH, body("aa", "bbb")))
+        assert await left(running) == 1000 - 5
+        partial = await ask(running.port, request(PATH, body("bbb", "c", "dddd", "bbb")))
+        assert partial.headers["x-sidestream-cache"] == "partial"
+        assert await left(running) == 1000 - 5 - 11
+        whole = await ask(running.port, request(PATH, body("c", "dddd")))
+        assert whole.headers["x-sidestream-cache"] == "hit"
+        assert await left(running) == 1000 - 5 - 11 - 5
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert counted(metrics, "sidestream_tokens_total") == 5.0 + 11.0 + 5.0
+        assert round(counted(metrics, "sidestream_cost_usd_total") * 1e6) == 21
+        # What is kept cost what the upstream was paid for it, and no more.
+        assert round(counted(metrics, "sidestream_cache_usd_avoided_total") * 1e6) == 6 + 5
+        assert len(up.requests) == 2
+
+
+async def test_a_batch_is_counted_once_however_it_ends(tmp_path):
+    only = ["Cache-Control: only-if-cached"]
+    gone = then(end="reset")
+    async with Scripted([gone, gone, embed]) as up, cached(tmp_path, up.port) as running:
+        broken = await ask(running.port, request(PATH, body("a")))
+        unknown = await ask(running.port, request(PATH, body("a"), headers=only))
+        known = [await ask(running.port, request(PATH, body("a"))) for _ in range(2)]
+        metrics = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        assert (broken.status, unknown.status) == (502, 504)
+        states = [a.headers["x-sidestream-cache"] for a in (broken, unknown, *known)]
+        assert states == ["miss", "miss", "miss", "hit"]
+        assert unknown.headers["cache-status"].startswith("sidestream; detail=not_cached; key=")
+        assert counted(metrics, "sidestream_cache_requests_total") == 4
 
 
 async def test_a_batch_that_repeats_itself_is_no_partial_hit(tmp_path):

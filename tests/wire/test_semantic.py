@@ -7,6 +7,7 @@ import openai
 import orjson
 import pytest
 
+from proxy import embedding
 from tests.judges import FROZEN, Judge
 from tests.judges import chat as judged
 from tests.meaning import vector_of
@@ -161,6 +162,128 @@ async def test_shadow_costs_nobody_anything_and_measures(tmp_path):
             in exposition
         )
         assert 'sidestream_cache_semantic_error_at_most{cache="answers"} 0.97' in exposition
+
+
+class Lines:
+    """A request log that keeps its lines."""
+
+    def __init__(self):
+        self.kept = []
+
+    def write(self, line):
+        self.kept.append(line)
+
+
+def logged(caplog):
+    """Who was or would be given whose answer, and the verdict, by request ids."""
+    lines = [r.message for r in caplog.records if r.name == "sidestream.semantic"]
+    return [line for line in lines if " given the answer to " in line]
+
+
+async def test_the_log_says_which_request_would_be_given_whose_answer(tmp_path, caplog):
+    caplog.set_level("INFO")
+    async with (
+        Scripted([says_text(text) for text in ("Paris", "paris.", "Fast", "Slow")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, mode="shadow") as running,
+    ):
+        texts = (QUESTION, LIKE, "How fast is the hare?", "Tell me how fast the hare is")
+        ids = []
+        for i, text in enumerate(texts):
+            answer = await ask(running.port, request(body=chat(text)))
+            ids.append(answer.headers["x-request-id"])
+            await learned(running, i + 1)
+
+        said = "cache answers: request %s would be given the answer to %s, cosine "
+        for line, new, old, verdict in zip(
+            logged(caplog), ids[1::2], ids[::2], ("right", "wrong"), strict=True
+        ):
+            assert line.startswith(said % (new, old))
+            assert line.endswith(f": {verdict}")
+        assert not any(word in caplog.text for word in ("capital", "Paris", "hare", "Slow"))
+
+
+async def test_the_log_line_of_a_hit_names_the_request_that_was_matched(tmp_path, caplog):
+    caplog.set_level("INFO")
+    lines = Lines()
+    async with (
+        Scripted([says_text("Paris"), says_text("Lyon")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%") as running,
+    ):
+        running.worker.app._log = lines
+        running.worker._swap(running.worker.reloader._loaded)
+        first = await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        served = await ask(running.port, request(body=chat(LIKE)))
+        await until(lambda: logged(caplog))
+
+        ids = [a.headers["x-request-id"] for a in (first, served)]
+        notes = [orjson.loads(line) for line in lines.kept]
+        hit = next(line for line in notes if line["notes"]["cache"] == "semantic")
+        assert (hit["id"], hit["notes"]["asker"]) == (ids[1], ids[0])
+        assert hit["notes"]["cosine"] == served.headers["x-sidestream-similarity"]
+        (line,) = logged(caplog)
+        assert f"request {ids[1]} was given the answer to {ids[0]}, cosine " in line
+        assert line.endswith(": wrong")
+
+
+async def test_calls_for_vectors_are_counted_and_their_price_is_told(tmp_path):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(
+            tmp_path,
+            up.port,
+            encoder,
+            more=", verify: 0",
+            extra="prices: {e: {input: 1000, output: 0}}",
+        ) as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await learned(running)
+        await ask(running.port, request(body=chat(LIKE)))
+        await ask(running.port, request(body=chat(LIKE)))
+        told = status(running)["embeddings"]
+        scraped = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+        tokens = told.pop("tokens")
+        assert 10 <= tokens <= 30
+        assert told == {"calls": 2, "made": 2, "usd": tokens / 1000}
+        name = "sidestream_cache_semantic_embedding"
+        for line in (
+            f'{name}s_total{{cache="answers",result="made",tenant="acme"}} 2.0',
+            f'{name}_tokens_total{{cache="answers",tenant="acme"}} {float(tokens)}',
+        ):
+            assert line in scraped.body.decode()
+
+
+async def test_a_call_for_vectors_that_fails_costs_nothing_and_is_counted(tmp_path):
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(dict) as encoder,
+        semantic(tmp_path, up.port, encoder) as running,
+    ):
+        await ask(running.port, request(body=chat(QUESTION)))
+        await until(lambda: status(running)["embeddings"]["calls"] == 2)
+
+        assert status(running)["embeddings"] == {"calls": 2, "made": 0, "tokens": 0, "usd": None}
+
+
+async def test_the_status_says_what_a_semantic_cache_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "find_spec", dict[str, object]().get)
+    async with (
+        Scripted([says_text("Paris")]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder) as running,
+    ):
+        assert status(running) == {
+            "state": "off",
+            "reason": "needs the package numpy: pip install 'sidestream[semantic]'",
+        }
+        assert state(await ask(running.port, request(body=chat(QUESTION)))) == "miss"
 
 
 async def test_a_sample_is_verified_behind_the_client_s_back(tmp_path):

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import re2
 
-from proxy.config.schema.record import Record, setting
+from proxy.config.schema.record import Record, check_threshold, setting
 from proxy.config.units import Comparison, Count, Duration, JsonText, Percent, Secret, Size
 
 Detector = Literal[
@@ -178,8 +178,8 @@ class Guard(Record):
         """Numbers must be such that something can happen."""
         if self.timeout <= 0:
             raise ValueError("timeout must be above 0")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise ValueError("threshold is above 0 and at most 1")
+        if self.threshold is not None:
+            check_threshold(self.threshold)
 
     @property
     def judges_requests(self) -> bool:
@@ -254,8 +254,7 @@ class Semantic(Record):
 
     def __post_init__(self) -> None:
         """A similarity has its bounds, and somebody must embed."""
-        if not 0 < self.threshold <= 1:
-            raise ValueError("threshold is above 0 and at most 1")
+        check_threshold(self.threshold)
         if self.mode != "off" and self.embed is None:
             raise ValueError("semantic needs embed: {upstream, model}, or mode: off")
 

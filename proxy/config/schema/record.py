@@ -25,3 +25,11 @@ def setting(text: str, default: Any = MISSING, *, factory: Callable[[], Any] | N
     if default is MISSING:
         return field(metadata={"text": text})
     return field(default=default, metadata={"text": text})
+
+
+def check_threshold(value: float) -> None:
+    """Raise ``ValueError`` unless ``value`` is above 0 and at most 1."""
+    if not 0 < value <= 1:
+        is_percent = 10 <= value <= 100
+        hint = f"; did you mean {value / 100:g}?" if is_percent else ""
+        raise ValueError(f"threshold is above 0 and at most 1{hint}")

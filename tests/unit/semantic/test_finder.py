@@ -85,7 +85,7 @@ class World:
 
     async def find(self, text, wish=NO_WISH, **more):
         place = self.finder.place(asked(text, **more), self.rule)
-        return await self.finder.find(place, self.rule, wish)
+        return await self.finder.find(place, wish)
 
     def keep(self, text, answer="Paris", match=None, **more):
         """Store an answer as the cache does, and learn from it."""
@@ -95,7 +95,7 @@ class World:
         key = self.vault.key(scope, text.encode() + repr(sorted(more)).encode())
         self.vault.keep(scope, key, entry.pack(), era=self.vault.era(scope), seconds=3600)
         place = self.finder.place(x, self.rule)
-        self.finder.learn(place, self.rule, key, self.vault.era(scope), entry, match)
+        self.finder.learn(place, key, self.vault.era(scope), entry, match)
         return key
 
     async def kept(self, text, answer="Paris", **more):
@@ -345,7 +345,7 @@ async def test_a_long_answer_in_other_words_counts_as_wrong_without_a_judge():
 async def test_only_whole_answers_in_words_are_learned(entry):
     world = World()
     place = world.finder.place(asked(QUESTION), world.rule)
-    world.finder.learn(place, world.rule, world.vault.key("t.acme", b""), b"", entry, None)
+    world.finder.learn(place, world.vault.key("t.acme", b""), b"", entry, None)
 
     assert world.tasks.works == []
 

@@ -58,6 +58,15 @@ def test_names_tell_nothing_and_differ_by_scope_and_key():
     assert ONE.name("t", b"m") == Master(b"1" * 32).name("t", b"m")
 
 
+def test_a_name_leads_to_the_name_under_another_key_and_tells_no_more():
+    name = ONE.name("t", b"m")
+
+    assert TWO.named("t", ONE.digest_of("t", name)) == TWO.name("t", b"m")
+    assert TWO.digest_of("t", name) is None
+    assert ONE.digest_of("t", name[:-1]) is None
+    assert ONE.digest_of("u", name) != ONE.digest_of("t", name)
+
+
 def test_text_is_packed_and_forgotten_keys_are_made_again():
     sealed = ONE.seal("t", SALT, NAME, b"word " * 1000)
     assert len(sealed) < 300
