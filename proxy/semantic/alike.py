@@ -65,7 +65,7 @@ class LexicalGuard:
             return "code"
         if a.quoted != b.quoted:
             return "words"
-        return "names" if differ_in_case(a, b, self.lexicon.aliases) else ""
+        return "names" if differ_in_case(a, b, self.lexicon) else ""
 
     def _alike(self, a: Reading, b: Reading) -> str:
         one, other = a.surface, b.surface
@@ -117,7 +117,7 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if len(a.numbers) > 1 and sorted(a.bound) != sorted(b.bound):
+        if _is_counted(a) and sorted(a.bound) != sorted(b.bound):
             return "numbers"
         if (a.order == b.order and a.roles == b.roles) or (_is_mutual(a) and _is_mutual(b)):
             return ""
@@ -217,6 +217,11 @@ def _renamed(r: Reading, names: Mapping[str, str]) -> Reading:
         heads={names.get(w, w): names.get(head, head) for w, head in r.heads.items()},
         order=[names.get(w, w) for w in r.order],
     )
+
+
+def _is_counted(r: Reading) -> bool:
+    """Whether it matters to what each number belongs."""
+    return len(r.numbers) > 1 or any(number.endswith(".") for number in r.numbers)
 
 
 def _is_mutual(r: Reading) -> bool:

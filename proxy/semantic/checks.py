@@ -57,6 +57,8 @@ def _modality(a: Reading, b: Reading) -> bool:
         ignored |= {"can", "should"}
     if "where" in a.asks or _EFFECTS & a.roles.keys():
         ignored.add("can")
+    if {"who", "where"} & a.asks & b.asks:
+        ignored.add("should")
     if "howlong" in a.asks and not (a.modals and b.modals):
         ignored.add("should")
     return a.modals - ignored != b.modals - ignored

@@ -119,13 +119,17 @@ def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] |
     Words that say nothing may stand between its own.
     """
     means, end = node.get(""), at
+    nodes = [node]
     for j in range(at, len(flat)):
         entry = flat[j]
-        following = node.get(entry[2])
-        if following is not None:
-            node = following
+        word = entry[2]
+        following = [node[word] for node in nodes if word in node]
+        for node in following:
             if "" in node:
                 means, end = node[""], j + 1
-        elif entry[0]:
+        if not entry[0]:
+            following += nodes
+        if not following:
             break
+        nodes = following
     return means, end

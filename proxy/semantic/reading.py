@@ -33,6 +33,9 @@ _TIES: Final = frozenset({"for", "on", "with", "to", "from"})
 _NOUNS: Final = ("ion", "al", "ance", "ment")
 """Endings of nouns made of verbs."""
 
+_GERUNDS: Final = frozenset({"being", "having"})
+"""Auxiliaries that stand for a noun: the cost of having a dog."""
+
 _PASSIVE: Final = frozenset({"is", "are", "am", "was", "were", "be", "been", "being"})
 """What makes a passive of a participle."""
 
@@ -183,7 +186,10 @@ class Walk:
 
     def _is_stranded(self, at: int) -> bool:
         """Whether a preposition before this has nothing behind it."""
-        return at == len(self._entries) or self._entries[at][0] in (STOP, BE, MODAL, ASK, AND)
+        if at == len(self._entries):
+            return True
+        kind, _, word = self._entries[at][:3]
+        return kind in (STOP, BE, MODAL, ASK, AND) and word not in _GERUNDS
 
     def _is_verb(self, at: int) -> bool:
         if at == len(self._entries):
@@ -227,6 +233,9 @@ class Walk:
         """A question word."""
         value = entry[1]
         following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        if self._is_negated:  # "it is not who has", unlike "it is who has not"
+            self._r.scope.append(value)
+            self._is_negated = False
         if value == "yesno" and not self._is_fresh:
             return
         if (
