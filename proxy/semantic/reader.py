@@ -123,10 +123,10 @@ def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] |
     for j in range(at, len(flat)):
         entry = flat[j]
         word = entry[2]
-        following = [node[word] for node in nodes if word in node]
-        for node in following:
-            if "" in node:
-                means, end = node[""], j + 1
+        following = [reached[word] for reached in nodes if word in reached]
+        for reached in following:
+            if "" in reached:
+                means, end = reached[""], j + 1
         if not entry[0]:
             following += nodes
         if not following:

@@ -59,10 +59,8 @@ _SHORT: Final = 3
 class Words(Protocol):
     """What is known of words: names that have others, and those that are no names."""
 
-    @property
-    def aliases(self) -> frozenset[str]: ...
-    @property
-    def known(self) -> frozenset[str]: ...
+    aliases: frozenset[str]
+    known: frozenset[str]
 
 
 @dataclass(slots=True)
