@@ -114,6 +114,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
     ("person", _person),
     ("scope", _joins),
     ("relation", lambda a, b: sorted(a.relations) != sorted(b.relations)),
+    ("relation", lambda a, b: bool(a.states and b.states) and a.states != b.states),
     ("words", lambda a, b: sorted(a.again) != sorted(b.again)),
 )
 """Labels, and whether two readings differ in what they stand for."""

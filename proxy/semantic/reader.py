@@ -128,7 +128,7 @@ def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] |
             if "" in reached:
                 means, end = reached[""], j + 1
         if not entry[0]:
-            following += nodes
+            following += [n for n in nodes if not any(n is reached for reached in following)]
         if not following:
             break
         nodes = following

@@ -53,6 +53,7 @@ class Reading:
     ``scope`` is what stands behind a negation, empty for one whose place says nothing;
     ``denied`` what stands before it; ``tied`` what stands behind "pay for".
     ``bound`` is each number with the concept that follows; ``again`` what was said before.
+    ``states`` are "be" and "have" where one is asked what it is to be or have something.
     ``is_passive`` is said of "was it built", unlike "did it build".
     """
 
@@ -74,6 +75,7 @@ class Reading:
     tied: set[str] = field(default_factory=set)
     denied: list[str] = field(default_factory=list)
     joins: set[str] = field(default_factory=set)
+    states: set[str] = field(default_factory=set)
     heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
     is_bare: bool = False
@@ -247,7 +249,7 @@ class Walk:
         self._role = ""
         self._is_fresh = False
 
-    def auxiliary(self, entry: Entry, _: int) -> None:
+    def auxiliary(self, entry: Entry, i: int) -> None:
         """A form of be, do or have, or a modal."""
         r, value = self._r, entry[1]
         if self._is_fresh:
@@ -255,7 +257,10 @@ class Walk:
         self._is_passive = entry[2] in _PASSIVE or (self._is_passive and entry[0] == MODAL)
         if entry[0] == MODAL:
             r.modals.add(value)
-        elif value != "-":
+        elif value == "-":
+            if i and self._entries[i - 1][1] == "to":
+                r.states.add(entry[2])
+        else:
             r.tenses.add(value)
             r.has_gap = r.has_gap or entry[2] in ("do", "does", "did")
         self._role = ""
