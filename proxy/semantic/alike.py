@@ -22,6 +22,9 @@ from proxy.semantic.surface import Surface, differ_in_case, surface
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
 
+MAX_MOVED: Final = 4
+"""Concepts of which a verb may stand before or behind the others."""
+
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
 """Roles that may go unsaid: France's capital, the capital of France."""
 
@@ -136,6 +139,8 @@ class LexicalGuard:
             return ""
         if is_turned:
             return "order"
+        if "or" in a.joins or a.again:  # "he likes me or I like him"
+            return "order"
         return "" if self._is_verb_moved(mine, its, is_said="yesno" in a.asks | b.asks) else "order"
 
     def _is_verb_moved(self, mine: list[str], its: list[str], *, is_said: bool) -> bool:
@@ -147,8 +152,10 @@ class LexicalGuard:
         verbs = self.lexicon.verbs.intersection(mine)
         if len(verbs) == len(mine) > 1:  # "prime and paint"
             return False
+        if not verbs or len(mine) > MAX_MOVED:
+            return mine == its
         ways = [*verbs, ""]
-        if verbs and not is_said:  # "reset a phone" and "phone reset"
+        if not is_said:  # "reset a phone" and "phone reset"
             ways += {mine[0], mine[-1]} & {its[0], its[-1]}
         return any([w for w in mine if w != way] == [w for w in its if w != way] for way in ways)
 

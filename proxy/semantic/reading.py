@@ -254,6 +254,7 @@ class Walk:
         r, value = self._r, entry[1]
         if self._is_fresh:
             r.asks.add("yesno")
+        self._is_joined = False  # "he likes me or do I like him"
         self._is_passive = entry[2] in _PASSIVE or (self._is_passive and entry[0] == MODAL)
         if entry[0] == MODAL:
             r.modals.add(value)

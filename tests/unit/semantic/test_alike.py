@@ -73,6 +73,12 @@ DIFFERENT = [
     ("negation", "The problem is not who has money", "The problem is who has no money"),
     ("numbers", "Is the second law in the tensor order?", "Is the tensor law in the second order?"),
     ("asks", "What do you do when you have a crisis?", "What is a crisis?"),
+    ("order", "Does he like me or do I annoy him?", "Does he annoy me or do I like him?"),
+    (
+        "order",
+        "Does setting the air to a lower level save more gas than to a higher level?",
+        "Does setting the air to a higher level save more gas than to a lower level?",
+    ),
     ("names", "Is there a Turkey sandwich?", "Is there a turkey sandwich?"),
     ("names", "Decode the text AGVsbG8", "Decode the text aGVsbG8"),
 ]
