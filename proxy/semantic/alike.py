@@ -22,6 +22,9 @@ from proxy.semantic.surface import Surface, differ_in_case, surface
 MAX_LEFT: Final = 6
 """Words on one side only that are still compared with those of the other."""
 
+MAX_MOVED: Final = 4
+"""Concepts of which a verb may stand before or behind the others."""
+
 _WEAK: Final = frozenset({"", "in", "on", "of", "for", "with"})
 """Roles that may go unsaid: France's capital, the capital of France."""
 
@@ -65,7 +68,7 @@ class LexicalGuard:
             return "code"
         if a.quoted != b.quoted:
             return "words"
-        return "names" if differ_in_case(a, b, self.lexicon.aliases) else ""
+        return "names" if differ_in_case(a, b, self.lexicon) else ""
 
     def _alike(self, a: Reading, b: Reading) -> str:
         one, other = a.surface, b.surface
@@ -117,7 +120,7 @@ class LexicalGuard:
 
     def _order(self, a: Reading, b: Reading) -> str:
         """Whether who does what to whom is the same, as far as order and prepositions say it."""
-        if len(a.numbers) > 1 and sorted(a.bound) != sorted(b.bound):
+        if _is_counted(a) and sorted(a.bound) != sorted(b.bound):
             return "numbers"
         if (a.order == b.order and a.roles == b.roles) or (_is_mutual(a) and _is_mutual(b)):
             return ""
@@ -136,6 +139,8 @@ class LexicalGuard:
             return ""
         if is_turned:
             return "order"
+        if "or" in a.joins or a.again:  # "he likes me or I like him"
+            return "order"
         return "" if self._is_verb_moved(mine, its, is_said="yesno" in a.asks | b.asks) else "order"
 
     def _is_verb_moved(self, mine: list[str], its: list[str], *, is_said: bool) -> bool:
@@ -147,8 +152,10 @@ class LexicalGuard:
         verbs = self.lexicon.verbs.intersection(mine)
         if len(verbs) == len(mine) > 1:  # "prime and paint"
             return False
+        if not verbs or len(mine) > MAX_MOVED:
+            return mine == its
         ways = [*verbs, ""]
-        if verbs and not is_said:  # "reset a phone" and "phone reset"
+        if not is_said:  # "reset a phone" and "phone reset"
             ways += {mine[0], mine[-1]} & {its[0], its[-1]}
         return any([w for w in mine if w != way] == [w for w in its if w != way] for way in ways)
 
@@ -217,6 +224,11 @@ def _renamed(r: Reading, names: Mapping[str, str]) -> Reading:
         heads={names.get(w, w): names.get(head, head) for w, head in r.heads.items()},
         order=[names.get(w, w) for w in r.order],
     )
+
+
+def _is_counted(r: Reading) -> bool:
+    """Whether it matters to what each number belongs."""
+    return len(r.numbers) > 1 or any(number.endswith(".") for number in r.numbers)
 
 
 def _is_mutual(r: Reading) -> bool:

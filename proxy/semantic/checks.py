@@ -57,6 +57,8 @@ def _modality(a: Reading, b: Reading) -> bool:
         ignored |= {"can", "should"}
     if "where" in a.asks or _EFFECTS & a.roles.keys():
         ignored.add("can")
+    if {"who", "where"} & a.asks & b.asks:
+        ignored.add("should")
     if "howlong" in a.asks and not (a.modals and b.modals):
         ignored.add("should")
     return a.modals - ignored != b.modals - ignored
@@ -112,6 +114,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
     ("person", _person),
     ("scope", _joins),
     ("relation", lambda a, b: sorted(a.relations) != sorted(b.relations)),
+    ("relation", lambda a, b: bool(a.states and b.states) and a.states != b.states),
     ("words", lambda a, b: sorted(a.again) != sorted(b.again)),
 )
 """Labels, and whether two readings differ in what they stand for."""

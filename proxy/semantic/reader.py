@@ -119,13 +119,17 @@ def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] |
     Words that say nothing may stand between its own.
     """
     means, end = node.get(""), at
+    nodes = [node]
     for j in range(at, len(flat)):
         entry = flat[j]
-        following = node.get(entry[2])
-        if following is not None:
-            node = following
-            if "" in node:
-                means, end = node[""], j + 1
-        elif entry[0]:
+        word = entry[2]
+        following = [reached[word] for reached in nodes if word in reached]
+        for reached in following:
+            if "" in reached:
+                means, end = reached[""], j + 1
+        if not entry[0]:
+            following += [n for n in nodes if not any(n is reached for reached in following)]
+        if not following:
             break
+        nodes = following
     return means, end

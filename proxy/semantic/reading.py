@@ -33,6 +33,9 @@ _TIES: Final = frozenset({"for", "on", "with", "to", "from"})
 _NOUNS: Final = ("ion", "al", "ance", "ment")
 """Endings of nouns made of verbs."""
 
+_GERUNDS: Final = frozenset({"being", "having"})
+"""Auxiliaries that stand for a noun: the cost of having a dog."""
+
 _PASSIVE: Final = frozenset({"is", "are", "am", "was", "were", "be", "been", "being"})
 """What makes a passive of a participle."""
 
@@ -50,6 +53,7 @@ class Reading:
     ``scope`` is what stands behind a negation, empty for one whose place says nothing;
     ``denied`` what stands before it; ``tied`` what stands behind "pay for".
     ``bound`` is each number with the concept that follows; ``again`` what was said before.
+    ``states`` are "be" and "have" where one is asked what it is to be or have something.
     ``is_passive`` is said of "was it built", unlike "did it build".
     """
 
@@ -71,6 +75,7 @@ class Reading:
     tied: set[str] = field(default_factory=set)
     denied: list[str] = field(default_factory=list)
     joins: set[str] = field(default_factory=set)
+    states: set[str] = field(default_factory=set)
     heads: dict[str, str] = field(default_factory=dict)
     is_english: bool = False
     is_bare: bool = False
@@ -183,7 +188,10 @@ class Walk:
 
     def _is_stranded(self, at: int) -> bool:
         """Whether a preposition before this has nothing behind it."""
-        return at == len(self._entries) or self._entries[at][0] in (STOP, BE, MODAL, ASK, AND)
+        if at == len(self._entries):
+            return True
+        kind, _, word = self._entries[at][:3]
+        return kind in (STOP, BE, MODAL, ASK, AND) and word not in _GERUNDS
 
     def _is_verb(self, at: int) -> bool:
         if at == len(self._entries):
@@ -227,6 +235,9 @@ class Walk:
         """A question word."""
         value = entry[1]
         following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        if self._is_negated:  # "it is not who has", unlike "it is who has not"
+            self._r.scope.append(value)
+            self._is_negated = False
         if value == "yesno" and not self._is_fresh:
             return
         if (
@@ -238,15 +249,19 @@ class Walk:
         self._role = ""
         self._is_fresh = False
 
-    def auxiliary(self, entry: Entry, _: int) -> None:
+    def auxiliary(self, entry: Entry, i: int) -> None:
         """A form of be, do or have, or a modal."""
         r, value = self._r, entry[1]
         if self._is_fresh:
             r.asks.add("yesno")
+        self._is_joined = False  # "he likes me or do I like him"
         self._is_passive = entry[2] in _PASSIVE or (self._is_passive and entry[0] == MODAL)
         if entry[0] == MODAL:
             r.modals.add(value)
-        elif value != "-":
+        elif value == "-":
+            if i and self._entries[i - 1][1] == "to":
+                r.states.add(entry[2])
+        else:
             r.tenses.add(value)
             r.has_gap = r.has_gap or entry[2] in ("do", "does", "did")
         self._role = ""

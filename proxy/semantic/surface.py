@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 FOLDED: Final = str.maketrans(
     "\u2018\u2019\u201c\u201d\u00ab\u00bb\u2013\u2014\u2212\u2044\u00d7\u00f7",
@@ -23,7 +23,7 @@ _SIGN: Final = re.compile(r"([^\w\s]+)\s*(\w*(?:-\w+)*)")
 _PLAIN: Final = re.compile(
     r"(?=[^\w\s])(?:(?<=[\w)\]'\"%])[.,;:?]+(?=[\s'\"]|$)"
     r"|(?<=[^\W\d_]{2})[.,;:?!]+(?=[\s'\"]|$)"  # ends
-    r"|(?<=[^\W\d_]\s)\?$|[¿¡](?=\w)"
+    r"|(?<=[^\W\d_]\s)[?!]+$|[¿¡](?=\w)"
     r"|(?<=[^\W\d_])['.](?=[^\W\d_])|(?<=\d)[.,:](?=\d)"  # within words and numbers
     r"|(?<![\ds])(?<!\b[^\W\d_])'|(?<=s)'(?=\W*$)|(?<!\d)\""  # around words
     r"|(?<=[^\W\d_]{2})-(?=[^\W_])|(?<=[^\W\d_])-(?=[^\W\d_]{2})"
@@ -56,6 +56,13 @@ _SHORT: Final = 3
 """Letters of capitals that may also be written small: NASA, but not MW."""
 
 
+class Words(Protocol):
+    """What is known of words: names that have others, and those that are no names."""
+
+    aliases: frozenset[str]
+    known: frozenset[str]
+
+
 @dataclass(slots=True)
 class Surface:
     """How a text is written.
@@ -86,7 +93,7 @@ def surface(text: str, metas: frozenset[str]) -> Surface:
     unseen = "" if text.isascii() and text.isprintable() else _unseen(text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).translate(FOLDED)
-    is_cased = not (text.islower() or text.isupper())
+    is_cased = not (text.islower() or text.isupper() or text.istitle())
     lines = []
     if "\n" in text:
         lines = [
@@ -115,25 +122,31 @@ def surface(text: str, metas: frozenset[str]) -> Surface:
     )  # fmt: skip
 
 
-def differ_in_case(a: Surface, b: Surface, aliases: frozenset[str]) -> bool:
+def differ_in_case(a: Surface, b: Surface, words: Words) -> bool:
     """Whether a name of the one is none, or another, in the other."""
-    return _lacks(a, b, aliases) or _lacks(b, a, aliases)
+    return _lacks(a, b, words) or _lacks(b, a, words)
 
 
-def _lacks(a: Surface, b: Surface, aliases: frozenset[str]) -> bool:
+def _lacks(a: Surface, b: Surface, words: Words) -> bool:
+    is_exact = a.is_exact or b.is_exact
     for word, name in a.names.items():
         other = b.names.get(word)
         if other == name:
             continue
+        if word in words.aliases or (not is_exact and _is_coined(word, name, words.known)):
+            continue
         if other is not None or word in b.spelt:
             return True
-        if word in aliases:
-            continue
         if word not in b.literals:
             return True
         if not b.is_cased and len(word) < _SHORT:
             return True
     return False
+
+
+def _is_coined(word: str, name: str, known: frozenset[str]) -> bool:
+    """Whether it is no word but a name, such as WhatsApp or HIIT, however it is written."""
+    return len(word) >= _SHORT and not name[1:].islower() and word not in known
 
 
 def _names(text: str, words: list[str]) -> dict[str, str]:

@@ -69,6 +69,18 @@ DIFFERENT = [
     ("language", "¿Dónde está mi coche?", "¿Dónde está mi casa?"),
     ("language", "法国的首都是什么", "西班牙的首都是什么"),
     ("names", "Wo ist mein Auto?", "Where is my car?"),
+    ("relation", "What is it like to be a boss?", "What is it like to have a boss?"),
+    ("negation", "The problem is not who has money", "The problem is who has no money"),
+    ("numbers", "Is the second law in the tensor order?", "Is the tensor law in the second order?"),
+    ("asks", "What do you do when you have a crisis?", "What is a crisis?"),
+    ("order", "Does he like me or do I annoy him?", "Does he annoy me or do I like him?"),
+    (
+        "order",
+        "Does setting the air to a lower level save more gas than to a higher level?",
+        "Does setting the air to a higher level save more gas than to a lower level?",
+    ),
+    ("names", "Is there a Turkey sandwich?", "Is there a turkey sandwich?"),
+    ("names", "Decode the text AGVsbG8", "Decode the text aGVsbG8"),
 ]
 
 SAME = [
@@ -85,6 +97,16 @@ SAME = [
     ("Is it safe to drink milk?", "Is drinking milk safe?"),
     ("¿Dónde está mi coche?", "¿dónde está mi coche"),
     ("Is it safe?", "  is it safe"),
+    ("What are some of the best ways to learn French?", "How do I learn French?"),
+    ("What is the easiest way to learn French?", "How could one learn French?"),
+    ("In what ways can I learn French?", "How does one learn French?"),
+    ("What is the best hiit workout?", "What are the best HIIT workouts?"),
+    ("Do You Accept Apple Pay?", "Do you accept Apple Pay?"),
+    ("How do I book a table ?!", "How do I book a table?"),
+    ("Why is nobody helping them?", "Why is no one helping them?"),
+    ("What is the cost of having a dog?", "What is the cost of a dog?"),
+    ("Who do I call about a leak?", "Who should I call about a leak?"),
+    ("Has Spain won the cup?", "Has Spain ever won the cup?"),
 ]  # fmt: skip
 
 
@@ -124,7 +146,7 @@ def test_hostile_texts_take_a_moment_only(text):
 @pytest.mark.parametrize(
     "text",
     ["sorry ", "b and a ", "what does does ", "x' ", "St. A. ", "...", "\U0001f600\u200b ", "-1 ",
-     "can you please ", "in what year ", "etaoinshrdlu "],
+     "can you please ", "in what year ", "what is the ", "etaoinshrdlu "],
 )  # fmt: skip
 def test_no_question_of_512_characters_takes_long(text):
     one = (text * 512)[:512]
