@@ -12,7 +12,6 @@ has deleted the values.
 from __future__ import annotations
 
 import os
-import zlib
 from hashlib import blake2b
 from typing import Final
 
@@ -23,15 +22,18 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
 MAGIC: Final = b"ss\x01"
 PACKED: Final = 1
 HEAD: Final = 8
 NONCE: Final = 12
 LEAST: Final = HEAD + NONCE + 16
-PACK_FROM: Final = 2048
-"""Bytes from which on compressing is worth its time: zlib takes 4 µs to begin,
-for every hit."""
+PACK_FROM: Final = 512
+"""Bytes from which on compressing is worth its time: 1.5 µs for every hit, and a
+third less room."""
+
+LEVEL: Final = 1
 
 DIGEST: Final = 16
 """Bytes of a digest: one block of AES."""
@@ -63,6 +65,9 @@ class Master:
         self._begin = MAGIC + self.ident
         self._indexes: dict[str, CipherContext] = {}
         self._values: dict[tuple[str, bytes], AESGCM] = {}
+        # Kept, because making one costs more than a small answer does.
+        self._packer = ZstdCompressor(level=LEVEL)
+        self._unpacker = ZstdDecompressor()
 
     def _derive(self, purpose: str, scope: str, salt: bytes) -> bytes:
         info = f"sidestream cache {purpose}\0{scope}".encode("utf-8", "surrogatepass")
@@ -110,7 +115,7 @@ class Master:
         """``data``, for ``scope`` and ``name`` only."""
         flags = 0
         if len(data) >= PACK_FROM:
-            data, flags = zlib.compress(data, 1), PACKED
+            data, flags = self._packer.compress(data), PACKED
         head = self._begin + bytes((flags,))
         nonce = os.urandom(NONCE)
         return (
@@ -130,8 +135,8 @@ class Master:
             data = value.decrypt(
                 sealed[HEAD : HEAD + NONCE], sealed[HEAD + NONCE :], _bound(head, scope, name)
             )
-            return zlib.decompress(data) if head[7] & PACKED else data
-        except (InvalidTag, zlib.error) as exc:
+            return self._unpacker.decompress(data) if head[7] & PACKED else data
+        except (InvalidTag, ZstdError) as exc:
             raise Unsealable("seal") from exc
 
 
