@@ -89,6 +89,8 @@ def _person(a: Reading, b: Reading) -> bool:
     for first, second in ((a.persons, b.persons), (b.persons, a.persons)):
         if "I" in first and "me" not in first and "me" in second and "I" not in second:
             return True
+    if ("my" in a.persons) is not ("my" in b.persons) and "you" in one ^ other and one & other:
+        return True  # "how do I reset my" and "your password"
     if one & other:
         return False
     # "how do you boil rice" may be "how do I boil rice", but not so "how do you feel"

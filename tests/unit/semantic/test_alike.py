@@ -32,6 +32,8 @@ DIFFERENT = [
     ("modality", "Can I leave?", "Should I leave?"),
     ("time", "Who is the king?", "Who was the king?"),
     ("time", "What is the weather today?", "What is the weather tomorrow?"),
+    ("person", "How do I reset my password?", "How do I reset your password?"),
+    ("person", "Where can I find my invoice?", "Where can I find your invoice?"),
     ("person", "What is your name?", "What is my name?"),
     ("person", "Is he old?", "Is she old?"),
     ("person", "Can I call the police?", "Can the police call me?"),
