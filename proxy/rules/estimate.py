@@ -116,20 +116,34 @@ class _Learned:
 
     def correct(self, sizes: Sizes, prompt: int) -> None:
         """Move the worths towards what would have made ``prompt`` of ``sizes``."""
-        parts = [worth * size for worth, size in zip(WORTH, sizes, strict=False)]
-        norm = sum([part * part for part in parts])
+        # Class by class and not in a loop, which takes three times as long.
+        a, b, c, d, e, known = sizes
+        worth_a, worth_b, worth_c, worth_d, worth_e = self.worth
+        first_a, first_b, first_c, first_d, first_e = WORTH
+        part_a, part_b, part_c = first_a * a, first_b * b, first_c * c
+        part_d, part_e = first_d * d, first_e * e
+        norm = (
+            part_a * part_a + part_b * part_b + part_c * part_c + part_d * part_d + part_e * part_e
+        )
         if norm < 1:
             return
-        guess = sizes[5] + sum([w * n for w, n in zip(self.worth, sizes, strict=False)])
+        off = prompt - (known + worth_a * a + worth_b * b + worth_c * c + worth_d * d + worth_e * e)
         pace = max(1 / self.seen, SLOWEST)
-        self.error += (min(1.0, abs(prompt - guess) / prompt) - self.error) * min(0.5, pace)
-        step = (prompt - guess) * pace / norm
-        self.worth = tuple(
-            [
-                min(max(now + step * first * part, first * LEAST), first * MOST)
-                for now, first, part in zip(self.worth, WORTH, parts, strict=True)
-            ]
+        self.error += (min(1.0, abs(off) / prompt) - self.error) * min(0.5, pace)
+        step = off * pace / norm
+        self.worth = (
+            _within(worth_a + step * first_a * part_a, first_a),
+            _within(worth_b + step * first_b * part_b, first_b),
+            _within(worth_c + step * first_c * part_c, first_c) if c else worth_c,
+            _within(worth_d + step * first_d * part_d, first_d) if d else worth_d,
+            _within(worth_e + step * first_e * part_e, first_e),
         )
+
+
+def _within(worth: float, first: float) -> float:
+    """A worth that no text could have is the nearest that one could."""
+    least = first * LEAST
+    return least if worth < least else min(worth, first * MOST)
 
 
 class Estimator:

@@ -28,6 +28,7 @@ is not known here is not free."""
 _ENCODED: Final = ("tools", "functions", "response_format", "text", "tool_choice",
                    "chat_template_kwargs")  # fmt: skip
 """Fields that models read as the JSON they are."""
+_NOT_GATHERED: Final = _NO_TEXT.union(_ENCODED)
 _NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
 """Fields of messages and parts that are no text."""
 _BOUNDS: Final[dict[str, tuple[str, ...]]] = {
@@ -68,16 +69,16 @@ class _Gather:
 
     def take(self, value: object) -> None:
         todo = [value]
+        parts = self.parts
         while todo:
             value = todo.pop()
             if isinstance(value, str):
-                self.parts.append(value)
+                parts.append(value)
             elif isinstance(value, dict):
                 if "role" in value:
                     self.messages += 1
-                    content = value.get("content")
-                    if isinstance(content, str) and len(value) == 2:
-                        self.parts.append(content)
+                    if len(value) == 2 and isinstance(content := value.get("content"), str):
+                        parts.append(content)
                         continue
                 if "role" in value or not self._is_part(value):
                     todo.extend(value[name] for name in value if name not in _NAMES)
@@ -116,12 +117,11 @@ def prompt_of(body: dict[str, Any]) -> Prompt:
     """Everything of ``body`` that a model will read."""
     found = _Gather()
     for name, value in body.items():
-        if value is not None and name not in _NO_TEXT and name not in _ENCODED:
+        if name not in _NOT_GATHERED and value is not None:
             found.take(value)
-    text = "\n".join(found.parts)
-    data = text.encode("utf-8", "surrogatepass")
+    data = "\n".join(found.parts).encode("utf-8", "surrogatepass")
     for name in _ENCODED:
-        if value := body.get(name):
+        if name in body and (value := body[name]):
             data += orjson.dumps(value)
     return Prompt(data, found.messages, found.images, found.tokens)
 
