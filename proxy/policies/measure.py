@@ -64,7 +64,9 @@ class MeasurePolicy(Policy):
         x.measured = sizes = sizes_of(*prompt_of(body))
         x.choices = choices
         x.is_bounded = wanted is not None
-        tokens, most_tokens = self._estimator.prompt(x.tenant, x.billed, sizes)
+        billed = x.billed
+        learned = self._estimator.known(x.tenant, billed)
+        tokens, most_tokens = learned.prompt(sizes)
         limit = sheet.max_input
         if limit is not None and tokens > limit * NEAR:
             exact = await self._count(x)
@@ -76,21 +78,21 @@ class MeasurePolicy(Policy):
                     f"the prompt has {about}{tokens} tokens, and {limit} are allowed",
                     param="messages" if "messages" in body else "input",
                 )
-        answer = self._estimator.answer(x.tenant, x.billed, wanted)
+        answer = learned.answer(wanted)
         if wanted is not None and body.get("background") is True:
             answer = wanted  # it is made where nobody sees what it used
         x.estimate = Usage(tokens, answer * choices, estimated=True)
         x.prompt_most = most_tokens
         if sheet.max_cost is not None:
-            self._bound_cost(x, sheet.max_cost, wanted)
+            self._bound_cost(x, billed, sheet.max_cost, wanted)
         return None
 
-    def _bound_cost(self, x: Exchange, most_nanos: int, wanted: int | None) -> None:
+    def _bound_cost(self, x: Exchange, billed: str, most_nanos: int, wanted: int | None) -> None:
         """Leave the answer what the prompt leaves of the money."""
-        price = self._find_price(x.billed)
+        price = self._find_price(billed)
         if price is None:
             raise PriceUnknown(
-                f"the model {x.billed[:100]!r} has no price, and what a request may cost is bounded"
+                f"the model {billed[:100]!r} has no price, and what a request may cost is bounded"
             )
         estimate = x.estimate
         assert estimate is not None
@@ -119,4 +121,4 @@ class MeasurePolicy(Policy):
             and not usage.estimated
             and end.kind == "complete"
         ):
-            self._estimator.learn(x.tenant, x.billed, x.measured, usage, x.choices)
+            self._estimator.learn(x.tenant, x.billed, x.measured, usage, x.choices, x.started)

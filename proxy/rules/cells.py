@@ -196,7 +196,8 @@ def settle(held: Held, used: Sequence[int], now: int, *, keeps_rows: bool) -> li
             cell.level -= token
         else:
             if more and cell.window == token:
-                cell.level = min(MAX_AMOUNT, max(0, cell.level + more))
+                level = cell.level + more
+                cell.level = level if 0 <= level <= MAX_AMOUNT else min(MAX_AMOUNT, max(0, level))
             if keeps_rows:
                 charges.append(Charge(cell.line.counter, token, used[place]))
     return charges

@@ -67,6 +67,19 @@ class _Gather:
         self.images = 0
         self.tokens = 0
 
+    def plain(self, messages: list[Any]) -> list[Any]:
+        """Take the messages that are a role and a text, as nearly all are; the others."""
+        others = []
+        for message in messages:
+            if type(message) is dict and len(message) == 2 and "role" in message:
+                content = message.get("content")
+                if type(content) is str:
+                    self.parts.append(content)
+                    self.messages += 1
+                    continue
+            others.append(message)
+        return others
+
     def take(self, value: object) -> None:
         todo = [value]
         parts = self.parts
@@ -77,9 +90,6 @@ class _Gather:
             elif isinstance(value, dict):
                 if "role" in value:
                     self.messages += 1
-                    if len(value) == 2 and isinstance(content := value.get("content"), str):
-                        parts.append(content)
-                        continue
                 if "role" in value or not self._is_part(value):
                     todo.extend(value[name] for name in value if name not in _NAMES)
             elif isinstance(value, list):
@@ -118,6 +128,8 @@ def prompt_of(body: dict[str, Any]) -> Prompt:
     found = _Gather()
     for name, value in body.items():
         if name not in _NOT_GATHERED and value is not None:
+            if type(value) is list:
+                value = found.plain(value)  # noqa: PLW2901 - what is left of it
             found.take(value)
     data = "\n".join(found.parts).encode("utf-8", "surrogatepass")
     for name in _ENCODED:
