@@ -7,7 +7,7 @@ what the pass had taken.  A property test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from proxy.core.ledger import MAX_AMOUNT, Charge
@@ -17,7 +17,7 @@ NEVER: Final = MAX_AMOUNT
 
 
 _new: Final = tuple.__new__
-_REFUSED: Final = -1
+_NOT_TAKEN: Final = -1
 
 
 class Cell:
@@ -74,142 +74,177 @@ class Cell:
         return not self.level or (line.kind != SLOT and self.window < window_of(line.a, now)[0])
 
 
-Entry = tuple[Cell, int, int, int, int, int]
-"""A cell as one spot of an order sees it: the cell, then kind, ``a``, speed and cap of
-its line, and which of the amounts it counts."""
+Rate = tuple[Cell, int, int, int, int, int]
+"""Cell, ticks a unit, speed, cap in ticks, which amount it counts, index in the order."""
+Window = tuple[Cell, int, int, int, int]
+"""Cell, kind of window, cap, which amount it counts, index in the order."""
+Slot = tuple[Cell, int, int]
+"""Cell, cap, index in the order."""
+
+
+class Seat:
+    """The counters of an order, by kind; ``size`` is how many."""
+
+    __slots__ = ("rates", "size", "slots", "windows")
+
+    def __init__(self, counted: Iterable[tuple[Cell, Line, int]]) -> None:
+        rates: list[Rate] = []
+        windows: list[Window] = []
+        slots: list[Slot] = []
+        self.size = 0
+        for i, (cell, (kind, a, speed, cap, _), place) in enumerate(counted):
+            if kind == RATE:
+                rates.append((cell, a, speed, cap, place, i))
+            elif kind == SLOT:
+                slots.append((cell, cap, i))
+            else:
+                windows.append((cell, a, cap, place, i))
+            self.size = i + 1
+        self.rates, self.windows, self.slots = tuple(rates), tuple(windows), tuple(slots)
 
 
 class Held:
     """What stands behind a lease: when it was taken, what, and until when it lives.
 
-    ``tokens`` say for each entry what settling has to know: of a rate the
+    ``tokens`` say for each counter what settling has to know: of a rate the
     instant at which the charge is drained, of a window which one it was, of a
     slot whether it is still in it.
     """
 
-    __slots__ = ("amounts", "at", "entries", "expires", "record", "tenant", "tokens")
+    __slots__ = ("amounts", "at", "expires", "record", "seat", "tenant", "tokens")
 
     def __init__(
-        self, tenant: str, entries: Sequence[Entry], amounts: Sequence[int], at: int, record: bytes
+        self, tenant: str, seat: Seat, amounts: Sequence[int], at: int, record: bytes
     ) -> None:
         self.tenant = tenant
-        self.entries = entries
+        self.seat = seat
         self.amounts = amounts
         self.at = at
-        self.record = record
         self.expires = at
-        self.tokens: list[int] = []
+        self.record = record
+        self.tokens = [_NOT_TAKEN] * seat.size
 
 
 class Outcome(NamedTuple):
-    """``denied`` is -1 when granted; ``wait`` -1 says never; the rest follow the entries."""
+    """``denied`` is -1 when granted; ``wait`` -1 says never; the rest follow the order."""
 
     denied: int
     wait: int
     remaining: list[int]
     reset: list[float]
-    tokens: list[int]
 
 
-def reserve(
-    entries: Sequence[Entry], amounts: Sequence[int], now: int, *, looks: bool = False
-) -> Outcome:
-    """Take all or nothing; who only ``looks`` takes nothing."""
-    remaining: list[int] = []
-    reset: list[float] = []
-    tokens: list[int] = []
-    denied, longest = -1, -1
-    for cell, kind, a, speed, cap, place in entries:
+def take(held: Held) -> Outcome | None:
+    """Take all, or nothing; why not is for ``look`` to say."""
+    seat, amounts, now, tokens = held.seat, held.amounts, held.at, held.tokens
+    remaining = [0] * seat.size
+    reset = [0.0] * seat.size
+    for cell, cap, i in seat.slots:
+        left = cap - cell.level
+        if left <= 0:
+            _give_back(held)
+            return None
+        cell.level += 1
+        tokens[i] = 1
+        remaining[i] = left - 1
+    for cell, per, cap, place, i in seat.windows:
+        if not cell.at <= now < cell.until:
+            cell.turn(now, per)
+        level = cell.level + amounts[place]
+        if level > cap:
+            _give_back(held)
+            return None
+        cell.level = level
+        tokens[i] = cell.window
+        remaining[i] = cap - level
+        reset[i] = (cell.until - now) / SECOND_US
+    for cell, unit, speed, cap, place, i in seat.rates:
+        level = cell.drain(now, speed) + amounts[place] * unit
+        if level > cap:
+            _give_back(held)
+            return None
+        cell.level = level
+        tokens[i] = cell.at + cell.skip + level // speed
+        remaining[i] = (cap - level) // unit
+        reset[i] = -(-level // speed) / SECOND_US
+    return _new(Outcome, (-1, 0, remaining, reset))
+
+
+def _give_back(held: Held) -> None:
+    """Undo a pass that was broken off; nothing has happened to the cells in between."""
+    seat, amounts, tokens = held.seat, held.amounts, held.tokens
+    for cell, _, i in seat.slots:
+        if tokens[i] != _NOT_TAKEN:
+            cell.level -= 1
+    for cell, _, _, place, i in seat.windows:
+        if tokens[i] != _NOT_TAKEN:
+            cell.level -= amounts[place]
+    for cell, unit, _, _, place, i in seat.rates:
+        if tokens[i] != _NOT_TAKEN:
+            cell.level -= amounts[place] * unit
+
+
+def look(seat: Seat, amounts: Sequence[int], now: int) -> Outcome:
+    """What is left, and what stands in the way if anything does; takes nothing."""
+    remaining = [0] * seat.size
+    reset = [0.0] * seat.size
+    waits = [-1] * seat.size
+    for cell, cap, i in seat.slots:
+        remaining[i] = max(0, cap - cell.level)
+        waits[i] = -1 if remaining[i] else 0
+    for cell, per, cap, place, i in seat.windows:
+        cell.turn(now, per)
         amount = amounts[place]
-        if kind == RATE:
-            before = cell.drain(now, speed)
-            level = before + amount * a
-            if level <= cap:
-                cell.level = level
-                tokens.append(cell.at + cell.skip + level // speed)
-                remaining.append((cap - level) // a)
-                reset.append(-(-level // speed) / SECOND_US)
-                continue
-            wait = NEVER if amount * a > cap else -((cap - level) // speed)
-            remaining.append((cap - before) // a if cap > before else 0)
-            reset.append(-(-before // speed) / SECOND_US)
-        elif kind == SLOT:
-            left = cap - cell.level
-            reset.append(0.0)
-            if left > 0:
-                cell.level += 1
-                tokens.append(1)
-                remaining.append(left - 1)
-                continue
-            remaining.append(0)
-            wait = 0
-        else:
-            if not cell.at <= now < cell.until:
-                cell.turn(now, a)
-            reset.append((cell.until - now) / SECOND_US)
-            left = cap - cell.level
-            if amount <= left:
-                cell.level += amount
-                tokens.append(cell.window)
-                remaining.append(left - amount)
-                continue
-            remaining.append(max(0, left))
-            wait = NEVER if amount > cap else cell.until - now
-        if wait > longest:
-            denied, longest = len(tokens), wait
-        tokens.append(_REFUSED)
-    if denied < 0 and not looks:
-        return _new(Outcome, (-1, 0, remaining, reset, tokens))
-    found = Outcome(denied, -1 if longest == NEVER else max(longest, 0), remaining, reset, tokens)
-    _take_back(entries, amounts, found)
-    return found
+        remaining[i] = max(0, cap - cell.level)
+        reset[i] = (cell.until - now) / SECOND_US
+        if cell.level + amount > cap:
+            waits[i] = NEVER if amount > cap else cell.until - now
+    for cell, unit, speed, cap, place, i in seat.rates:
+        level = cell.drain(now, speed)
+        cost = amounts[place] * unit
+        remaining[i] = max(0, cap - level) // unit
+        reset[i] = -(-level // speed) / SECOND_US
+        if level + cost > cap:
+            waits[i] = NEVER if cost > cap else -((cap - level - cost) // speed)
+    longest = max(waits, default=-1)
+    denied = waits.index(longest) if longest >= 0 else -1
+    return Outcome(denied, -1 if longest == NEVER else max(longest, 0), remaining, reset)
 
 
-def _take_back(entries: Sequence[Entry], amounts: Sequence[int], found: Outcome) -> None:
-    """Undo a pass; nothing has happened to the cells in between."""
-    for i, (cell, kind, a, speed, _, place) in enumerate(entries):
-        if found.tokens[i] == _REFUSED:
-            continue
-        amount = 1 if kind == SLOT else amounts[place]
-        cell.level -= amount * a if kind == RATE else amount
-        found.remaining[i] += amount
-        if kind == RATE:
-            found.reset[i] = -(-cell.level // speed) / SECOND_US
-
-
-def settle(held: Held, used: Sequence[int], now: int, *, keeps_rows: bool) -> list[Charge]:
-    """Set what was taken right by what was used; the charges, if rows are kept."""
-    charges: list[Charge] = []
-    amounts = held.amounts
-    for (cell, kind, a, speed, _, place), token in zip(held.entries, held.tokens, strict=True):
+def settle(held: Held, used: Sequence[int], now: int) -> None:
+    """Set what was taken right by what was used."""
+    seat, amounts, tokens = held.seat, held.amounts, held.tokens
+    for cell, _, i in seat.slots:
+        cell.level -= tokens[i]
+    for cell, _, _, place, i in seat.windows:
         more = used[place] - amounts[place]
-        if kind == RATE:
-            if more > 0:
-                cell.level = min(MAX_LEVEL, cell.drain(now, speed) + more * a)
-            elif more < 0 and held.at >= cell.since:
+        if more and cell.window == tokens[i]:
+            level = cell.level + more
+            cell.level = level if 0 <= level <= MAX_AMOUNT else min(MAX_AMOUNT, max(0, level))
+    for cell, unit, speed, _, place, i in seat.rates:
+        more = used[place] - amounts[place]
+        if more < 0:
+            if held.at >= cell.since:
                 level = cell.drain(now, speed)
-                left = min(-more * a, (token - cell.at - cell.skip) * speed, level)
+                left = min(-more * unit, (tokens[i] - cell.at - cell.skip) * speed, level)
                 if left > 0:
                     cell.level = level - left
                     cell.skip -= -left // speed
-        elif kind == SLOT:
-            cell.level -= token
-        else:
-            if more and cell.window == token:
-                level = cell.level + more
-                cell.level = level if 0 <= level <= MAX_AMOUNT else min(MAX_AMOUNT, max(0, level))
-            if keeps_rows:
-                charges.append(Charge(cell.line.counter, token, used[place]))
-    return charges
+        elif more:
+            cell.level = min(MAX_LEVEL, cell.drain(now, speed) + more * unit)
 
 
-def abandon(held: Held) -> list[Charge]:
+def abandon(held: Held) -> None:
     """Nobody settled in time: slots are free, the estimates stand."""
-    charges = []
-    for i, (cell, kind, _, _, _, place) in enumerate(held.entries):
-        if kind == SLOT:
-            cell.level -= held.tokens[i]
-            held.tokens[i] = 0
-        elif kind != RATE:
-            charges.append(Charge(cell.line.counter, held.tokens[i], held.amounts[place]))
-    return charges
+    for cell, _, i in held.seat.slots:
+        cell.level -= held.tokens[i]
+        held.tokens[i] = 0
+
+
+def charges_of(held: Held, amounts: Sequence[int]) -> tuple[Charge, ...]:
+    """What a row says that windows were charged."""
+    tokens = held.tokens
+    return tuple(
+        Charge(cell.line.counter, tokens[i], amounts[place])
+        for cell, _, _, place, i in held.seat.windows
+    )

@@ -12,8 +12,18 @@ from typing import Final
 
 from proxy.core.ledger import Charge, Grant, Order, Row, RowState, Settlement
 from proxy.core.ports import Clock
-from proxy.rules.cells import Cell, Entry, Held, Outcome, abandon, reserve, settle
-from proxy.rules.counters import line_of
+from proxy.rules.cells import (
+    Cell,
+    Held,
+    Outcome,
+    Seat,
+    abandon,
+    charges_of,
+    look,
+    settle,
+    take,
+)
+from proxy.rules.counters import Line, line_of
 from proxy.rules.settlement import FORGET_US
 
 _TIDY_EVERY: Final = 1024
@@ -40,7 +50,7 @@ class MemoryLedger:
         self.sink = sink
         self._lease_us = round(lease_s * 1_000_000)
         self._books: dict[str, dict[str, Cell]] = {}
-        self._known: dict[Order, tuple[Entry, ...]] = {}
+        self._known: dict[Order, Seat] = {}
         self._open: dict[str, Held] = {}
         self._gone: dict[str, Held] = {}
         self._soonest = 0
@@ -58,18 +68,18 @@ class MemoryLedger:
         return self.sink is not None
 
     def _seat(self, order: Order, now: int) -> list[str]:
-        """Find the counters of an order; those that had to be made."""
+        """Find the counters of an order; which of them had to be made."""
         book = self._books.setdefault(order.tenant, {})
         made: list[str] = []
-        entries: list[Entry] = []
+        counted: list[tuple[Cell, Line, int]] = []
         for limit, scope, place in order.spots:
             line = line_of(limit, scope)
             cell = book.get(line.counter)
             if cell is None:
                 cell = book[line.counter] = Cell(line, now)
                 made.append(line.counter)
-            entries.append((cell, *line[:4], place))
-        self._known[order] = tuple(entries)
+            counted.append((cell, line, place))
+        self._known[order] = Seat(counted)
         return made
 
     def _unseat(self, order: Order, made: list[str]) -> None:
@@ -81,14 +91,6 @@ class MemoryLedger:
         if not book:
             del self._books[order.tenant]
 
-    def _look(self, order: Order, amounts: tuple[int, ...], now: int, *, looks: bool) -> Outcome:
-        """The same for what is not known yet, or only looked at."""
-        made = self._seat(order, now)
-        found = reserve(self._known[order], amounts, now, looks=looks)
-        if looks or found.denied >= 0:
-            self._unseat(order, made)
-        return found
-
     async def reserve(self, order: Order, amounts: tuple[int, ...], record: bytes = b"") -> Grant:
         """Take all of an order or nothing; see the port."""
         now = int(self._wall() * 1_000_000)
@@ -96,37 +98,36 @@ class MemoryLedger:
             self._sweep(now)
         if amounts and min(amounts) < 0:
             amounts = _positive(amounts)
-        entries = self._known.get(order)
-        if entries is None:
-            found = self._look(order, amounts, now, looks=False)
-        else:
-            found = reserve(entries, amounts, now)
-        denied, _, remaining, reset, tokens = found
         self._until_tidy -= 1
-        if denied >= 0:
+        made: list[str] = []
+        if order not in self._known:
+            made = self._seat(order, now)
+        held = Held(order.tenant, self._known[order], amounts, now, record)
+        found = take(held)
+        if found is None:
             self.denied += 1
-            return _refusal(found)
+            if made:
+                self._unseat(order, made)
+            return _grant(None, look(held.seat, amounts, now))
         self.granted += 1
         self._number += 1
         lease = f"{self._prefix}{self._number:x}"
-        held = Held(order.tenant, entries or self._known[order], amounts, now, record)
-        held.tokens = tokens
         held.expires = now + self._lease_us
         self._open[lease] = held
         self._soonest = min(self._soonest, held.expires)
         if self._until_tidy <= 0:
             self._tidy(now)
-        return _new(Grant, (lease, None, 0.0, tuple(remaining), tuple(reset), False, False))
+        return _grant(lease, found)
 
     async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; see the port."""
         now = int(self._wall() * 1_000_000)
         if now >= self._soonest:
             self._sweep(now)
-        found = self._look(order, _positive(amounts), now, looks=True)
-        if found.denied >= 0:
-            return _refusal(found)
-        return Grant(None, None, 0.0, tuple(found.remaining), tuple(found.reset))
+        made = self._seat(order, now)
+        seat = self._known[order]
+        self._unseat(order, made)
+        return _grant(None, look(seat, _positive(amounts), now))
 
     def settle(self, lease: str, settlement: Settlement) -> None:
         """Set a lease right, once.  Raises ``ValueError`` for a wrong number of amounts."""
@@ -142,21 +143,22 @@ class MemoryLedger:
         if not was_open:
             del self._gone[lease]
         self.settled += 1
-        sink = self.sink
-        charges = settle(held, used, int(self._wall() * 1_000_000), keeps_rows=sink is not None)
-        if sink is not None and (record or not was_open or any(c.amount for c in charges)):
-            sink(Row(held.tenant, lease, "settled", tuple(charges), record))
+        settle(held, used, int(self._wall() * 1_000_000))
+        if self.sink is not None:
+            charges = charges_of(held, used)
+            if record or not was_open or any(charge.amount for charge in charges):
+                self._put(held.tenant, lease, "settled", charges, record)
 
     def note(self, tenant: str, record: bytes) -> None:
         """Write a row for what no limit counts."""
         self._number += 1
-        self._put(tenant, f"{self._prefix}{self._number:x}", "settled", [], record)
+        self._put(tenant, f"{self._prefix}{self._number:x}", "settled", (), record)
 
     def _put(
-        self, tenant: str, lease: str, state: RowState, charges: list[Charge], record: bytes
+        self, tenant: str, lease: str, state: RowState, charges: tuple[Charge, ...], record: bytes
     ) -> None:
         if self.sink is not None:
-            self.sink(Row(tenant, lease, state, tuple(charges), record))
+            self.sink(Row(tenant, lease, state, charges, record))
 
     def extend(self, lease: str, ttl_s: float) -> None:
         """Keep a lease for at least ``ttl_s`` from now."""
@@ -188,7 +190,8 @@ class MemoryLedger:
         late = sorted((h.expires, lease) for lease, h in self._open.items() if h.expires <= now)
         for _, lease in late:
             held = self._open.pop(lease)
-            charges = abandon(held)
+            abandon(held)
+            charges = charges_of(held, held.amounts)
             held.expires = now + FORGET_US
             self._gone[lease] = held
             self.abandoned += 1
@@ -208,9 +211,9 @@ class MemoryLedger:
             if held.expires <= now:
                 del self._gone[lease]
         used = {
-            id(entry[0])
+            id(cell)
             for held in (*self._open.values(), *self._gone.values())
-            for entry in held.entries
+            for cell, *_ in (*held.seat.slots, *held.seat.windows, *held.seat.rates)
         }
         self._known.clear()
         for tenant, book in list(self._books.items()):
@@ -227,6 +230,9 @@ def _positive(amounts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([max(0, amount) for amount in amounts])
 
 
-def _refusal(found: Outcome) -> Grant:
-    wait = None if found.wait < 0 else found.wait / 1_000_000
-    return Grant(None, found.denied, wait, tuple(found.remaining), tuple(found.reset))
+def _grant(lease: str | None, found: Outcome) -> Grant:
+    denied, wait, remaining, reset = found
+    left = (tuple(remaining), tuple(reset), False, False)
+    if denied < 0:
+        return _new(Grant, (lease, None, 0.0, *left))
+    return _new(Grant, (None, denied, None if wait < 0 else wait / 1_000_000, *left))

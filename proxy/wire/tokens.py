@@ -28,7 +28,10 @@ is not known here is not free."""
 _ENCODED: Final = ("tools", "functions", "response_format", "text", "tool_choice",
                    "chat_template_kwargs")  # fmt: skip
 """Fields that models read as the JSON they are."""
-_NOT_GATHERED: Final = _NO_TEXT.union(_ENCODED)
+_IS_ENCODED: Final = frozenset(_ENCODED)
+_NOT_GATHERED: Final = _NO_TEXT | _IS_ENCODED
+_MULTIPLIES: Final = frozenset({"n", "best_of", "prompt"})
+"""Fields that may ask for several answers."""
 _NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
 """Fields of messages and parts that are no text."""
 _BOUNDS: Final[dict[str, tuple[str, ...]]] = {
@@ -130,11 +133,11 @@ def prompt_of(body: dict[str, Any]) -> Prompt:
         if name not in _NOT_GATHERED and value is not None:
             if type(value) is list:
                 value = found.plain(value)  # noqa: PLW2901 - what is left of it
-            found.take(value)
+            if value:
+                found.take(value)
     data = "\n".join(found.parts).encode("utf-8", "surrogatepass")
-    for name in _ENCODED:
-        if name in body and (value := body[name]):
-            data += orjson.dumps(value)
+    if not _IS_ENCODED.isdisjoint(body):
+        data += b"".join([orjson.dumps(value) for name in _ENCODED if (value := body.get(name))])
     return Prompt(data, found.messages, found.images, found.tokens)
 
 
@@ -159,6 +162,8 @@ def wanted_of(body: dict[str, Any], endpoint: str) -> int | None:
 
 def choices_of(body: dict[str, Any]) -> int:
     """How many answers are asked for.  Raises ``BadRequest`` for no number."""
+    if _MULTIPLIES.isdisjoint(body):
+        return 1
     choices = 1
     for name in ("n", "best_of"):
         value = body.get(name)

@@ -15,11 +15,11 @@ def test_a_time_is_written_as_openai_does_and_rounded_up(seconds, text):
 
 
 def test_the_three_headers_of_a_kind():
-    assert limit_headers("tokens", 600, 7, 1.5) == [
+    assert limit_headers("tokens", 600, 7, 1.5) == (
         (b"x-ratelimit-limit-tokens", b"600"),
         (b"x-ratelimit-remaining-tokens", b"7"),
         (b"x-ratelimit-reset-tokens", b"1.5s"),
-    ]
+    )
 
 
 def test_an_upstreams_own_limits_are_taken_off():
