@@ -16,7 +16,6 @@ from proxy.rules.counters import MAX_LEVEL, RATE, SECOND_US, SLOT, Line, window_
 NEVER: Final = MAX_AMOUNT
 
 
-_new: Final = tuple.__new__
 _NOT_TAKEN: Final = -1
 
 
@@ -134,8 +133,10 @@ class Outcome(NamedTuple):
     reset: list[float]
 
 
-def take(held: Held) -> Outcome | None:
-    """Take all, or nothing; why not is for ``look`` to say."""
+def take(held: Held) -> tuple[list[int], list[float]] | None:
+    """Take all, and say what remains and the seconds until it is whole; or take
+    nothing, and why not is for ``look`` to say.
+    """
     seat, amounts, now, tokens = held.seat, held.amounts, held.at, held.tokens
     remaining = [0] * seat.size
     reset = [0.0] * seat.size
@@ -159,15 +160,24 @@ def take(held: Held) -> Outcome | None:
         remaining[i] = cap - level
         reset[i] = (cell.until - now) / SECOND_US
     for cell, unit, speed, cap, place, i in seat.rates:
-        level = cell.drain(now, speed) + amounts[place] * unit
+        # What ``drain`` does; the call would take as long as that.
+        at, level = cell.at, cell.level
+        if now > at:
+            level -= (now - at) * speed
+            cell.at = at = now
+        if level <= 0:
+            level = cell.skip = 0
+            cell.since = at
+        was, level = level, level + amounts[place] * unit
         if level > cap:
+            cell.level = was
             _give_back(held)
             return None
         cell.level = level
-        tokens[i] = cell.at + cell.skip + level // speed
+        tokens[i] = at + cell.skip + level // speed
         remaining[i] = (cap - level) // unit
         reset[i] = -(-level // speed) / SECOND_US
-    return _new(Outcome, (-1, 0, remaining, reset))
+    return remaining, reset
 
 
 def _give_back(held: Held) -> None:

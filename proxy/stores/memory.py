@@ -99,16 +99,18 @@ class MemoryLedger:
         if amounts and min(amounts) < 0:
             amounts = _positive(amounts)
         self._until_tidy -= 1
+        seat = self._known.get(order)
         made: list[str] = []
-        if order not in self._known:
+        if seat is None:
             made = self._seat(order, now)
-        held = Held(order.tenant, self._known[order], amounts, now, record)
+            seat = self._known[order]
+        held = Held(order.tenant, seat, amounts, now, record)
         found = take(held)
         if found is None:
             self.denied += 1
             if made:
                 self._unseat(order, made)
-            return _grant(None, look(held.seat, amounts, now))
+            return _looked(look(seat, amounts, now))
         self.granted += 1
         self._number += 1
         lease = f"{self._prefix}{self._number:x}"
@@ -117,7 +119,8 @@ class MemoryLedger:
         self._soonest = min(self._soonest, held.expires)
         if self._until_tidy <= 0:
             self._tidy(now)
-        return _grant(lease, found)
+        remaining, reset = found
+        return _new(Grant, (lease, None, 0.0, tuple(remaining), tuple(reset), False, False))
 
     async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; see the port."""
@@ -127,7 +130,7 @@ class MemoryLedger:
         made = self._seat(order, now)
         seat = self._known[order]
         self._unseat(order, made)
-        return _grant(None, look(seat, _positive(amounts), now))
+        return _looked(look(seat, _positive(amounts), now))
 
     def settle(self, lease: str, settlement: Settlement) -> None:
         """Set a lease right, once.  Raises ``ValueError`` for a wrong number of amounts."""
@@ -230,9 +233,9 @@ def _positive(amounts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([max(0, amount) for amount in amounts])
 
 
-def _grant(lease: str | None, found: Outcome) -> Grant:
+def _looked(found: Outcome) -> Grant:
     denied, wait, remaining, reset = found
-    left = (tuple(remaining), tuple(reset), False, False)
+    left = (tuple(remaining), tuple(reset))
     if denied < 0:
-        return _new(Grant, (lease, None, 0.0, *left))
-    return _new(Grant, (None, denied, None if wait < 0 else wait / 1_000_000, *left))
+        return Grant(None, None, 0.0, *left)
+    return Grant(None, denied, None if wait < 0 else wait / 1_000_000, *left)

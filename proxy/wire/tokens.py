@@ -72,15 +72,16 @@ class _Gather:
 
     def plain(self, messages: list[Any]) -> list[Any]:
         """Take the messages that are a role and a text, as nearly all are; the others."""
-        others = []
+        texts, others = [], []
         for message in messages:
             if type(message) is dict and len(message) == 2 and "role" in message:
                 content = message.get("content")
                 if type(content) is str:
-                    self.parts.append(content)
-                    self.messages += 1
+                    texts.append(content)
                     continue
             others.append(message)
+        self.parts += texts
+        self.messages += len(texts)
         return others
 
     def take(self, value: object) -> None:
