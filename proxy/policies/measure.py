@@ -51,7 +51,7 @@ class MeasurePolicy(Policy):
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Estimate; 400 for a prompt that is too long or too dear."""
-        sheet = self._table.find(x.tenant, x.key_name, x.model)
+        sheet = self._table.find(x.tenant, x.key_name, x.model, is_stream=x.stream)
         body = x.body
         if sheet is None or body is None or not x.endpoint.is_metered:
             return None

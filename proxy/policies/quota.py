@@ -70,8 +70,8 @@ class _Taken:
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
-        self.lease = ""
-        self.spent: set[Limit] = set()
+        self.lease: str | None = None
+        self.spent: tuple[Limit, ...] = ()
 
 
 class QuotaPolicy(Policy):
@@ -113,15 +113,15 @@ class QuotaPolicy(Policy):
             if grant.lease is not None:
                 break
             await self._denied(x, taken, order, grant)
-        taken.lease = grant.lease
-        if grant.is_local or grant.was_uncounted:
-            x.notes["limits"] = "local" if grant.is_local else "uncounted"
-        else:
-            _tell_limits(x, sheet, grant)
-            for at, left in sheet.soft:
-                if grant.remaining[at] <= left:
-                    bound, scope = sheet.bounds[at], order.spots[at][1]
-                    await self._tell_once(x, "budget_soft", bound, scope, grant.reset_s[at])
+        taken.lease, _, _, remaining, reset_s, is_local, was_uncounted = grant
+        if is_local or was_uncounted:
+            x.notes["limits"] = "local" if is_local else "uncounted"
+            return None
+        x.answer_headers += limit_headers(sheet.told, sheet.shown, remaining, reset_s)
+        for at, left in sheet.soft:
+            if remaining[at] <= left:
+                bound, scope = sheet.bounds[at], order.spots[at][1]
+                await self._tell_once(x, "budget_soft", bound, scope, reset_s[at])
         return None
 
     def _cost(self, x: Exchange, prompt: int, completion: int) -> int:
@@ -162,7 +162,7 @@ class QuotaPolicy(Policy):
             sheet = self._degraded(x, taken, budget, grant)
             # Its money is spent, but what follows is still counted.
             x.is_altered = x.held is None
-            taken.spent.add(bound.limit)
+            taken.spent += (bound.limit,)
             taken.sheet = relaxed(sheet, taken.spent)
             x.notes["budget"] = f"{bound.limit.name}: {budget.action}"
             return
@@ -208,7 +208,8 @@ class QuotaPolicy(Policy):
     def _refuse(self, x: Exchange, sheet: Sheet, grant: Grant) -> None:
         assert grant.denied is not None
         bound = sheet.bounds[grant.denied]
-        _tell_limits(x, sheet, grant)
+        left = (grant.remaining, grant.reset_s)
+        x.answer_headers += limit_headers(sheet.told, sheet.shown, *left)
         self._means.refused(x.tenant, bound.limit.name)
         lasted = self._lasts.get(x.tenant, 1.0)
         raise refusal(x.tenant, bound, grant.wait_s, lasted, self._wall())
@@ -279,11 +280,3 @@ class QuotaPolicy(Policy):
 
 def _order_for(sheet: Sheet, user: str) -> Order:
     return sheet.order_for(user, f"user/{hash_of(user) if user else NOBODY}")
-
-
-def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:
-    """The headers: of each kind the bound that is nearest to its end."""
-    remaining = grant.remaining
-    for kind, places in sheet.told:
-        at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
-        x.answer_headers += limit_headers(kind, sheet.shown[at], remaining[at], grant.reset_s[at])

@@ -84,9 +84,10 @@ Slot = tuple[Cell, int, int]
 class Seat:
     """The counters of an order, by kind; ``size`` is how many."""
 
-    __slots__ = ("rates", "size", "slots", "windows")
+    __slots__ = ("rates", "size", "slots", "tenant", "windows")
 
-    def __init__(self, counted: Iterable[tuple[Cell, Line, int]]) -> None:
+    def __init__(self, tenant: str, counted: Iterable[tuple[Cell, Line, int]]) -> None:
+        self.tenant = tenant
         rates: list[Rate] = []
         windows: list[Window] = []
         slots: list[Slot] = []
@@ -110,16 +111,15 @@ class Held:
     slot whether it is still in it.
     """
 
-    __slots__ = ("amounts", "at", "expires", "record", "seat", "tenant", "tokens")
+    __slots__ = ("amounts", "at", "expires", "record", "seat", "tokens")
 
     def __init__(
-        self, tenant: str, seat: Seat, amounts: Sequence[int], at: int, record: bytes
+        self, seat: Seat, amounts: Sequence[int], at: int, expires: int, record: bytes
     ) -> None:
-        self.tenant = tenant
         self.seat = seat
         self.amounts = amounts
         self.at = at
-        self.expires = at
+        self.expires = expires
         self.record = record
         self.tokens = [_NOT_TAKEN] * seat.size
 
@@ -234,12 +234,17 @@ def settle(held: Held, used: Sequence[int], now: int) -> None:
     for cell, unit, speed, _, place, i in seat.rates:
         more = used[place] - amounts[place]
         if more < 0:
-            if held.at >= cell.since:
-                level = cell.drain(now, speed)
-                left = min(-more * unit, (tokens[i] - cell.at - cell.skip) * speed, level)
-                if left > 0:
-                    cell.level = level - left
-                    cell.skip -= -left // speed
+            if held.at < cell.since:
+                continue  # the cell has been empty since that charge was made
+            at, level = cell.at, cell.level
+            if now > at:
+                level -= (now - at) * speed
+                at = now
+            left = min(-more * unit, (tokens[i] - at - cell.skip) * speed, level)
+            if left > 0:
+                cell.level = level - left
+                cell.at = at
+                cell.skip -= -left // speed
         elif more:
             cell.level = min(MAX_LEVEL, cell.drain(now, speed) + more * unit)
 

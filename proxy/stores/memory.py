@@ -79,7 +79,7 @@ class MemoryLedger:
                 cell = book[line.counter] = Cell(line, now)
                 made.append(line.counter)
             counted.append((cell, line, place))
-        self._known[order] = Seat(counted)
+        self._known[order] = Seat(order.tenant, counted)
         return made
 
     def _unseat(self, order: Order, made: list[str]) -> None:
@@ -104,7 +104,7 @@ class MemoryLedger:
         if seat is None:
             made = self._seat(order, now)
             seat = self._known[order]
-        held = Held(order.tenant, seat, amounts, now, record)
+        held = Held(seat, amounts, now, now + self._lease_us, record)
         found = take(held)
         if found is None:
             self.denied += 1
@@ -114,7 +114,6 @@ class MemoryLedger:
         self.granted += 1
         self._number += 1
         lease = f"{self._prefix}{self._number:x}"
-        held.expires = now + self._lease_us
         self._open[lease] = held
         self._soonest = min(self._soonest, held.expires)
         if self._until_tidy <= 0:
@@ -150,7 +149,7 @@ class MemoryLedger:
         if self.sink is not None:
             charges = charges_of(held, used)
             if record or not was_open or any(charge.amount for charge in charges):
-                self._put(held.tenant, lease, "settled", charges, record)
+                self._put(held.seat.tenant, lease, "settled", charges, record)
 
     def note(self, tenant: str, record: bytes) -> None:
         """Write a row for what no limit counts."""
@@ -199,7 +198,7 @@ class MemoryLedger:
             self._gone[lease] = held
             self.abandoned += 1
             if held.record or any(charge.amount for charge in charges):
-                self._put(held.tenant, lease, "abandoned", charges, held.record)
+                self._put(held.seat.tenant, lease, "abandoned", charges, held.record)
         self._soonest = min(
             (held.expires for held in self._open.values()), default=now + self._lease_us
         )

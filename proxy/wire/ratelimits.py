@@ -6,6 +6,7 @@ would pass right now, ``reset`` how long until all of it would.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Final, Literal
 
@@ -20,15 +21,25 @@ _X: Final = 120
 
 
 def limit_headers(
-    kind: Kind, limit: int, remaining: int, reset_s: float
-) -> tuple[tuple[bytes, bytes], ...]:
-    """The three headers of one kind."""
-    of_limit, of_remaining, of_reset = _NAMES[kind]
-    return (
-        (of_limit, b"%d" % limit),
-        (of_remaining, b"%d" % remaining),
-        (of_reset, duration(reset_s)),
-    )
+    told: Iterable[tuple[Kind, tuple[int, ...]]],
+    limits: Sequence[int],
+    remaining: Sequence[int],
+    reset_s: Sequence[float],
+) -> list[tuple[bytes, bytes]]:
+    """Three headers of each kind, of the limit that is nearest to its end.
+
+    ``told`` says of each kind which of the limits are of it.
+    """
+    made: list[tuple[bytes, bytes]] = []
+    for kind, places in told:
+        at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
+        of_limit, of_remaining, of_reset = _NAMES[kind]
+        made += (
+            (of_limit, b"%d" % limits[at]),
+            (of_remaining, b"%d" % remaining[at]),
+            (of_reset, duration(reset_s[at])),
+        )
+    return made
 
 
 def duration(seconds: float) -> bytes:

@@ -151,8 +151,7 @@ def wanted_of(body: dict[str, Any], endpoint: str) -> int | None:
     wanted: int | None = None
     counts = _BOUNDS.get(endpoint, ("max_tokens",))
     for name in _ALL_BOUNDS:
-        value = body.get(name)
-        if value is None:
+        if name not in body or (value := body[name]) is None:
             continue
         if type(value) is not int or value < 0:
             raise BadRequest(f"{name} must be a whole number, not below 0", param=name)
