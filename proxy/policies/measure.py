@@ -8,7 +8,6 @@ What the upstream reports at the end teaches the estimator.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from proxy.core.errors import PriceUnknown, PromptTooLong, RequestTooDear
@@ -110,7 +109,7 @@ class MeasurePolicy(Policy):
             )
         if wanted is None or wanted > most:
             x.max_output = most
-            x.estimate = replace(estimate, completion=min(estimate.completion, most * x.choices))
+            estimate.completion = min(estimate.completion, most * x.choices)
 
     def on_end(self, x: Exchange, end: End) -> None:
         """Learn from an answer that was counted and came whole."""

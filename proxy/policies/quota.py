@@ -208,8 +208,9 @@ class QuotaPolicy(Policy):
     def _refuse(self, x: Exchange, sheet: Sheet, grant: Grant) -> None:
         assert grant.denied is not None
         bound = sheet.bounds[grant.denied]
-        left = (grant.remaining, grant.reset_s)
-        x.answer_headers += limit_headers(sheet.told, sheet.shown, *left)
+        if not grant.is_local:
+            left = (grant.remaining, grant.reset_s)
+            x.answer_headers += limit_headers(sheet.told, sheet.shown, *left)
         self._means.refused(x.tenant, bound.limit.name)
         lasted = self._lasts.get(x.tenant, 1.0)
         raise refusal(x.tenant, bound, grant.wait_s, lasted, self._wall())

@@ -14,8 +14,6 @@ from proxy.core.ledger import MAX_AMOUNT, Charge
 from proxy.rules.counters import MAX_LEVEL, RATE, SECOND_US, SLOT, Line, window_of
 
 NEVER: Final = MAX_AMOUNT
-
-
 _NOT_TAKEN: Final = -1
 
 

@@ -410,6 +410,17 @@ async def test_a_closed_limit_refuses_while_the_store_is_down():
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
 
 
+async def test_a_full_house_is_refused_on_a_replicas_share_too():
+    """What is left of other limits nobody says then, as nobody looked."""
+    bounds = (bound(REQUESTS, "requests"), bound(SLOTS, "slots"))
+    d = desk(*bounds, ledger=Says(Grant(None, 1, 0.0, is_local=True)))
+    x = asked()
+    with pytest.raises(RateLimited):
+        await d.policy.on_request(x)
+
+    assert x.answer_headers == []
+
+
 @pytest.mark.parametrize(
     ("grant", "note"),
     [
