@@ -11,7 +11,7 @@ import orjson
 
 from proxy.accounts import Accounts
 from proxy.config.schema import Settings
-from proxy.core.ledger import Claim
+from proxy.core.ledger import Claim, order_of
 from proxy.core.switches import What
 from proxy.edge.api import Unavailable
 from proxy.limits import allowance_table
@@ -76,7 +76,7 @@ class Steering:
             Claim(bound.limit, scope if bound.by == "user" else bound.scope, 0)
             for bound in sheet.bounds
         )
-        grant = await self._accounts.ledger.peek(tenant, claims)
+        grant = await self._accounts.ledger.peek(*order_of(tenant, claims))
         if len(grant.remaining) != len(claims):
             raise Unavailable("the store does not answer just now")
         rows = [

@@ -15,7 +15,7 @@ from proxy.core.errors import ProxyError
 from proxy.limits import allowance_table
 from proxy.rules.cacheable import When, bypass
 from proxy.rules.cachekey import canonical
-from proxy.rules.estimate import Estimator, sizes_of
+from proxy.rules.estimate import Learned, sizes_of
 from proxy.rules.planner import Facts, plan
 from proxy.try_redaction import tried
 from proxy.wire.body import estimate_tokens, facts_of, model_of, parse_json, stream_of, user_of
@@ -66,7 +66,7 @@ def explain(settings: Settings, raw: bytes, tenant: str, path: str) -> dict[str,
     told["route"] = made.route
     told["targets"] = [target.name for target in made.targets]
     told["not"] = [{"what": dropped.what, "why": dropped.why} for dropped in made.dropped]
-    tokens, most = Estimator().prompt(tenant, facts.model, sizes_of(*prompt_of(body)))
+    tokens, most = Learned().prompt(sizes_of(*prompt_of(body)))
     told["prompt"] = {"tokens": tokens, "reserved": most, "is_estimate": True}
     told["limits"] = _limits(settings, tenant, facts)
     named = route.redaction or (configured.redaction if configured is not None else None)

@@ -26,7 +26,7 @@ from proxy.embedding import (
     model_paid_for,
 )
 from proxy.observe.semantic import SemanticMeter
-from proxy.rules.estimate import Estimator, sizes_of
+from proxy.rules.estimate import Learned, sizes_of
 from proxy.rules.likeness import Likeness
 from proxy.rules.prices import Price, cost_nanos
 from proxy.rules.trials import ScopedTrials
@@ -38,7 +38,7 @@ from proxy.stores.sealed import Master
 from proxy.upstream.target import Upstream
 
 LEXICON: Final = Path(__file__).parent / "semantic" / "lexicon.yaml"
-GUESS: Final = Estimator()
+GUESS: Final = Learned()
 """Has learned nothing: nobody tells it what was counted."""
 
 
@@ -49,7 +49,7 @@ def lexical_guard() -> LexicalGuard:
 
 def tokens_of(text: str) -> int:
     """About how many tokens a text has."""
-    return GUESS.prompt("", "", sizes_of(text.encode("utf-8", "replace")))[0]
+    return GUESS.prompt(sizes_of(text.encode("utf-8", "replace")))[0]
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ Amounts are integers: requests, tokens, slots, or billionths of a dollar
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -64,11 +65,47 @@ class Claim(NamedTuple):
     amount: int = 1
 
 
+Spot = tuple[Limit, str, int]
+"""A limit, the scope it is counted for, and which of a request's amounts it counts."""
+
+_new: Final = tuple.__new__
+
+
+class Order:
+    """Limits of one tenant that requests ask for together.
+
+    Made once for many requests, which bring their ``amounts`` with them, and
+    compared by identity: a ledger may remember what it has found for one.
+    Several spots may count the same amount; no two are on one counter.
+    """
+
+    __slots__ = ("spots", "tenant")
+
+    def __init__(self, tenant: str, spots: Iterable[Spot]) -> None:
+        self.tenant = tenant
+        self.spots = tuple(spots)
+
+    def claims(self, amounts: Sequence[int]) -> tuple[Claim, ...]:
+        """Claim by claim."""
+        # Half the time of calling Claim, which has to take its arguments apart.
+        return tuple([_new(Claim, (limit, scope, amounts[at])) for limit, scope, at in self.spots])
+
+    def each(self, amounts: Sequence[int]) -> tuple[int, ...]:
+        """The amounts alone, one for each spot."""
+        return tuple([amounts[at] for _, _, at in self.spots])
+
+
+def order_of(tenant: str, claims: Sequence[Claim]) -> tuple[Order, tuple[int, ...]]:
+    """An order for one time only, and its amounts: one for each claim."""
+    order = Order(tenant, ((limit, scope, i) for i, (limit, scope, _) in enumerate(claims)))
+    return order, tuple([claim.amount for claim in claims])
+
+
 class Grant(NamedTuple):
-    """The ledger's word.  ``remaining`` and ``reset_s`` follow the claims.
+    """The ledger's word.  ``remaining`` and ``reset_s`` follow the spots.
 
     ``lease`` is what to settle; ``None`` says refused, and then ``denied`` is
-    the index of the claim that stands longest in the way and ``wait_s`` the
+    the index of the spot that stands longest in the way and ``wait_s`` the
     seconds until it no longer would (0 for a slot, which frees when it frees;
     ``None`` when waiting cannot help).  ``remaining`` is what is left of each
     limit and ``reset_s`` how long until it is whole again.
@@ -88,7 +125,7 @@ class Grant(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What was really used, one amount for each claim, in their order.
+    """What was really used, in the place of the amounts that were asked for.
 
     ``record`` is the line for the billing ledger, written in the same step;
     empty, with nothing used, it gives everything back and leaves no row.
@@ -135,15 +172,15 @@ class Ledger(Protocol):
         """Whether it needs a record at the reservation, for a holder that dies."""
         ...
 
-    async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
-        """Take every claim or none.
+    async def reserve(self, order: Order, amounts: tuple[int, ...], record: bytes = b"") -> Grant:
+        """Take all of an order or nothing; an amount below 0 is 0.
 
         ``record`` is what the billing ledger shall say if nobody settles.
         The caller being cancelled here gives back what was taken.
         """
         ...
 
-    async def peek(self, tenant: str, claims: tuple[Claim, ...]) -> Grant:
+    async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; takes nothing and gives no lease."""
         ...
 

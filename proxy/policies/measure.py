@@ -8,7 +8,6 @@ What the upstream reports at the end teaches the estimator.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from proxy.core.errors import PriceUnknown, PromptTooLong, RequestTooDear
@@ -51,7 +50,7 @@ class MeasurePolicy(Policy):
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Estimate; 400 for a prompt that is too long or too dear."""
-        sheet = self._table.find(x.tenant, x.key_name, x.model)
+        sheet = self._table.find(x.tenant, x.key_name, x.model, is_stream=x.stream)
         body = x.body
         if sheet is None or body is None or not x.endpoint.is_metered:
             return None
@@ -64,7 +63,9 @@ class MeasurePolicy(Policy):
         x.measured = sizes = sizes_of(*prompt_of(body))
         x.choices = choices
         x.is_bounded = wanted is not None
-        tokens, most_tokens = self._estimator.prompt(x.tenant, x.billed, sizes)
+        billed = x.billed
+        learned = self._estimator.known(x.tenant, billed)
+        tokens, most_tokens = learned.prompt(sizes)
         limit = sheet.max_input
         if limit is not None and tokens > limit * NEAR:
             exact = await self._count(x)
@@ -76,21 +77,21 @@ class MeasurePolicy(Policy):
                     f"the prompt has {about}{tokens} tokens, and {limit} are allowed",
                     param="messages" if "messages" in body else "input",
                 )
-        answer = self._estimator.answer(x.tenant, x.billed, wanted)
+        answer = learned.answer(wanted)
         if wanted is not None and body.get("background") is True:
             answer = wanted  # it is made where nobody sees what it used
         x.estimate = Usage(tokens, answer * choices, estimated=True)
         x.prompt_most = most_tokens
         if sheet.max_cost is not None:
-            self._bound_cost(x, sheet.max_cost, wanted)
+            self._bound_cost(x, billed, sheet.max_cost, wanted)
         return None
 
-    def _bound_cost(self, x: Exchange, most_nanos: int, wanted: int | None) -> None:
+    def _bound_cost(self, x: Exchange, billed: str, most_nanos: int, wanted: int | None) -> None:
         """Leave the answer what the prompt leaves of the money."""
-        price = self._find_price(x.billed)
+        price = self._find_price(billed)
         if price is None:
             raise PriceUnknown(
-                f"the model {x.billed[:100]!r} has no price, and what a request may cost is bounded"
+                f"the model {billed[:100]!r} has no price, and what a request may cost is bounded"
             )
         estimate = x.estimate
         assert estimate is not None
@@ -108,7 +109,7 @@ class MeasurePolicy(Policy):
             )
         if wanted is None or wanted > most:
             x.max_output = most
-            x.estimate = replace(estimate, completion=min(estimate.completion, most * x.choices))
+            estimate.completion = min(estimate.completion, most * x.choices)
 
     def on_end(self, x: Exchange, end: End) -> None:
         """Learn from an answer that was counted and came whole."""
@@ -119,4 +120,4 @@ class MeasurePolicy(Policy):
             and not usage.estimated
             and end.kind == "complete"
         ):
-            self._estimator.learn(x.tenant, x.billed, x.measured, usage, x.choices)
+            self._estimator.learn(x.tenant, x.billed, x.measured, usage, x.choices, x.started)

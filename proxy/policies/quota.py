@@ -16,7 +16,7 @@ from proxy.core.errors import (
     PriceUnknown,
 )
 from proxy.core.exchange import End, Exchange, Head, Usage
-from proxy.core.ledger import Claim, Grant, Ledger, Limit, Settlement
+from proxy.core.ledger import Claim, Grant, Ledger, Limit, Order, Settlement, order_of
 from proxy.core.plan import Plan
 from proxy.core.policy import Answer, Policy, StreamHalf
 from proxy.core.ports import Clock
@@ -29,11 +29,9 @@ from proxy.rules.allowance import (
     Bound,
     Budget,
     Sheet,
-    actual_of,
-    claims_of,
     relaxed,
 )
-from proxy.rules.prices import FREE, Price, cost_nanos
+from proxy.rules.prices import FREE, Price, plain_nanos
 from proxy.rules.refusals import refusal
 from proxy.rules.spending import GENERATES, to_reserve, used_by
 from proxy.wire.ratelimits import limit_headers, without_limits
@@ -41,6 +39,7 @@ from proxy.wire.ratelimits import limit_headers, without_limits
 NEARLY_NOTHING: Final = 0.05
 """Share of a budget that is left where it is told as spent; one large request says nothing."""
 MAX_TOLD: Final = 10_000
+NOTHING_USED: Final = Settlement((0,) * len(Amounts._fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +70,8 @@ class _Taken:
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
-        self.lease = ""
-        self.spent: set[Limit] = set()
+        self.lease: str | None = None
+        self.spent: tuple[Limit, ...] = ()
 
 
 class QuotaPolicy(Policy):
@@ -97,55 +96,53 @@ class QuotaPolicy(Policy):
     async def on_request(self, x: Exchange) -> Answer | None:
         """Reserve, or refuse with when to come back."""
         sheet = self._table.find(x.tenant, x.key_name, x.model, is_stream=x.stream)
-        if sheet is None or not sheet.steps:
+        if sheet is None or not sheet.bounds:
             return None
-        user = ""
-        if sheet.has_users:
-            user = f"user/{hash_of(x.user) if x.user else NOBODY}"
         taken = x.reserved = _Taken(sheet)
         while True:
             sheet = taken.sheet
-            estimate = to_reserve(x)
-            amounts = self._amounts(x, sheet, estimate)
-            claims = claims_of(sheet, amounts, user)
+            order = sheet.order or sheet.orders.get(x.user) or _order_for(sheet, x.user)
+            prompt, completion = to_reserve(x)
+            cost = self._cost(x, prompt, completion) if sheet.needs_cost else 0
             record = b""
             if self._ledger.keeps_estimates:
-                record = record_of(x, estimate, amounts.cost, self._wall())
-            grant = await self._ledger.reserve(x.tenant, claims, record)
+                estimate = Usage(prompt, completion, estimated=True)
+                record = record_of(x, estimate, cost, self._wall())
+            amounts = (1, prompt + completion, completion, 1, cost)
+            grant = await self._ledger.reserve(order, amounts, record)
             if grant.lease is not None:
                 break
-            await self._denied(x, taken, claims, grant)
-        taken.lease = grant.lease
-        if grant.is_local or grant.was_uncounted:
-            x.notes["limits"] = "local" if grant.is_local else "uncounted"
-        else:
-            _tell_limits(x, sheet, grant)
-            if sheet.soft:
-                await self._tell_soft(x, sheet, claims, grant)
+            await self._denied(x, taken, order, grant)
+        taken.lease, _, _, remaining, reset_s, is_local, was_uncounted = grant
+        if is_local or was_uncounted:
+            x.notes["limits"] = "local" if is_local else "uncounted"
+            return None
+        x.answer_headers += limit_headers(sheet.told, sheet.shown, remaining, reset_s)
+        for at, left in sheet.soft:
+            if remaining[at] <= left:
+                bound, scope = sheet.bounds[at], order.spots[at][1]
+                await self._tell_once(x, "budget_soft", bound, scope, reset_s[at])
         return None
 
-    def _amounts(self, x: Exchange, sheet: Sheet, usage: Usage) -> Amounts:
-        """What ``usage`` takes of each measure."""
-        cost = 0
-        if sheet.needs_cost and x.method == "POST" and x.endpoint.name not in FREE:
-            price = self._means.find_price(x.billed) if x.billed else None
-            if price is None:
-                raise PriceUnknown(
-                    f"the model {x.billed[:100]!r} has no price, and tenant {x.tenant!r} has a "
-                    "budget in dollars; add it to `prices`"
-                )
-            if not x.endpoint.is_metered and not price.request:
-                raise PriceUnknown(
-                    f"{x.path[:100]} reports no tokens, and tenant {x.tenant!r} has a budget in "
-                    f"dollars; give {x.billed[:100]!r} a price a `request` in `prices`"
-                )
-            cost = cost_nanos(price, usage)
-        prompt, completion = usage.prompt, usage.completion
-        return Amounts(1, prompt + completion, completion, 1, cost)
+    def _cost(self, x: Exchange, prompt: int, completion: int) -> int:
+        """What tokens are going to cost, in nano-dollars."""
+        if x.method != "POST" or x.endpoint.name in FREE:
+            return 0
+        billed = x.billed
+        price = self._means.find_price(billed) if billed else None
+        if price is None:
+            raise PriceUnknown(
+                f"the model {billed[:100]!r} has no price, and tenant {x.tenant!r} has a "
+                "budget in dollars; add it to `prices`"
+            )
+        if not x.endpoint.is_metered and not price.request:
+            raise PriceUnknown(
+                f"{x.path[:100]} reports no tokens, and tenant {x.tenant!r} has a budget in "
+                f"dollars; give {billed[:100]!r} a price a `request` in `prices`"
+            )
+        return plain_nanos(price, prompt, completion)
 
-    async def _denied(
-        self, x: Exchange, taken: _Taken, claims: tuple[Claim, ...], grant: Grant
-    ) -> None:
+    async def _denied(self, x: Exchange, taken: _Taken, order: Order, grant: Grant) -> None:
         """Raise, or change the request so that it may be asked for again."""
         at = grant.denied
         assert at is not None
@@ -160,11 +157,12 @@ class QuotaPolicy(Policy):
         budget = bound.budget
         if budget is not None and grant.wait_s is not None:
             if grant.remaining[at] <= bound.limit.cap * NEARLY_NOTHING:
-                await self._tell_once(x, "budget_spent", bound, claims[at], grant.reset_s[at])
+                scope = order.spots[at][1]
+                await self._tell_once(x, "budget_spent", bound, scope, grant.reset_s[at])
             sheet = self._degraded(x, taken, budget, grant)
             # Its money is spent, but what follows is still counted.
             x.is_altered = x.held is None
-            taken.spent.add(bound.limit)
+            taken.spent += (bound.limit,)
             taken.sheet = relaxed(sheet, taken.spent)
             x.notes["budget"] = f"{bound.limit.name}: {budget.action}"
             return
@@ -210,27 +208,19 @@ class QuotaPolicy(Policy):
     def _refuse(self, x: Exchange, sheet: Sheet, grant: Grant) -> None:
         assert grant.denied is not None
         bound = sheet.bounds[grant.denied]
-        _tell_limits(x, sheet, grant)
+        if not grant.is_local:
+            left = (grant.remaining, grant.reset_s)
+            x.answer_headers += limit_headers(sheet.told, sheet.shown, *left)
         self._means.refused(x.tenant, bound.limit.name)
         lasted = self._lasts.get(x.tenant, 1.0)
         raise refusal(x.tenant, bound, grant.wait_s, lasted, self._wall())
 
-    async def _tell_soft(
-        self, x: Exchange, sheet: Sheet, claims: tuple[Claim, ...], grant: Grant
-    ) -> None:
-        """Tell of budgets that are nearly spent."""
-        for at in sheet.soft:
-            bound = sheet.bounds[at]
-            assert bound.budget is not None
-            if bound.limit.cap - grant.remaining[at] >= bound.budget.soft:
-                await self._tell_once(x, "budget_soft", bound, claims[at], grant.reset_s[at])
-
     async def _tell_once(
-        self, x: Exchange, kind: Kind, bound: Bound, claim: Claim, reset_s: float
+        self, x: Exchange, kind: Kind, bound: Bound, scope: str, reset_s: float
     ) -> None:
         """Tell once a window: of all replicas the one whose claim on telling is granted."""
         ends = round((self._wall() + reset_s) / 60)
-        key = (x.tenant, claim.scope, f"{kind} {bound.limit.name}", ends)
+        key = (x.tenant, scope, f"{kind} {bound.limit.name}", ends)
         budget = bound.budget
         if key in self._told or budget is None:
             return
@@ -238,15 +228,15 @@ class QuotaPolicy(Policy):
             del self._told[next(iter(self._told))]
         self._told[key] = None
         first = budget.first_soft if kind == "budget_soft" else budget.first_spent
-        grant = await self._ledger.reserve(x.tenant, (Claim(first, claim.scope),))
+        grant = await self._ledger.reserve(*order_of(x.tenant, (Claim(first, scope),)))
         if grant.lease is None:
             return
         self._ledger.settle(grant.lease, Settlement((1,)))
         what = "is spent" if kind == "budget_spent" else f"is over {budget.soft_shown} spent"
-        whose = "" if bound.by == "tenant" else f", {claim.scope.replace('/', ' ')}"
+        whose = "" if bound.by == "tenant" else f", {scope.replace('/', ' ')}"
         text = f"tenant {x.tenant!r}{whose}: the budget of {bound.shown} {what}"
         usd = bound.limit.cap / 1e9
-        facts = Facts(scope=claim.scope, budget=bound.limit.name, usd=usd)
+        facts = Facts(scope=scope, budget=bound.limit.name, usd=usd)
         self._means.alerts.tell(Alert(kind, x.tenant, text, facts))
 
     def on_response(self, x: Exchange, head: Head) -> StreamHalf | None:
@@ -264,15 +254,14 @@ class QuotaPolicy(Policy):
             return
         if not taken.lease:
             return
-        sheet = taken.sheet
         used = used_by(x, end)
         if used is None:
-            self._ledger.settle(taken.lease, Settlement((0,) * len(sheet.steps)))
+            self._ledger.settle(taken.lease, NOTHING_USED)
             return
         record = self._record(x, end, used)
-        total = used.prompt + used.completion
-        actual = Amounts(1, total, used.completion, 1, x.cost_nanos or 0)
-        self._ledger.settle(taken.lease, Settlement(actual_of(sheet, actual), record))
+        completion = used.completion
+        actual = (1, used.prompt + completion, completion, 1, x.cost_nanos or 0)
+        self._ledger.settle(taken.lease, Settlement(actual, record))
         if end.kind == "complete":
             lasted = self._now() - x.started
             self._lasts[x.tenant] = 0.8 * self._lasts.get(x.tenant, lasted) + 0.2 * lasted
@@ -290,11 +279,5 @@ class QuotaPolicy(Policy):
         return record_of(x, used, x.cost_nanos or 0, self._wall(), end.kind)
 
 
-def _tell_limits(x: Exchange, sheet: Sheet, grant: Grant) -> None:
-    """The headers: of each kind the bound that is nearest to its end."""
-    remaining = grant.remaining
-    for kind, places in sheet.told:
-        at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
-        limit = sheet.bounds[at].limit
-        most = limit.amount or limit.cap
-        x.answer_headers += limit_headers(kind, most, remaining[at], grant.reset_s[at])
+def _order_for(sheet: Sheet, user: str) -> Order:
+    return sheet.order_for(user, f"user/{hash_of(user) if user else NOBODY}")

@@ -43,6 +43,7 @@ class Line(NamedTuple):
     counter: str
 
 
+@lru_cache(maxsize=8192)
 def line_of(limit: Limit, scope: str) -> Line:
     """The counter of ``limit`` for ``scope``.
 

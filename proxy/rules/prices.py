@@ -99,8 +99,7 @@ class PriceTable:
 def cost_nanos(price: Price, usage: Usage) -> int:
     """What ``usage`` costs, in nano-dollars, rounded up."""
     if not (usage.cached or usage.audio_in or usage.audio_out or usage.tier):
-        total = usage.prompt * price.input + usage.completion * price.output
-        return price.request - (-total // MILLION)
+        return plain_nanos(price, usage.prompt, usage.completion)
     cached = min(usage.cached, usage.prompt)
     audio_in = min(usage.audio_in, usage.prompt - cached)
     audio_out = min(usage.audio_out, usage.completion)
@@ -114,6 +113,11 @@ def cost_nanos(price: Price, usage: Usage) -> int:
     if usage.tier:
         total = total * price.tiers.get(usage.tier, TIERS.get(usage.tier, 1000)) // 1000
     return price.request - (-total // MILLION)
+
+
+def plain_nanos(price: Price, prompt: int, completion: int) -> int:
+    """What tokens of no special kind cost, in nano-dollars, rounded up."""
+    return price.request - (-(prompt * price.input + completion * price.output) // MILLION)
 
 
 def _or(special: int | None, plain: int) -> int:

@@ -61,15 +61,14 @@ def _at_least(usage: Usage, completion: int) -> Usage:
     return usage
 
 
-_NOTHING: Final = Usage(estimated=True)
-
-
-def to_reserve(x: Exchange) -> Usage:
-    """What to reserve: a prompt that is hardly ever larger, an answer as it will be bounded."""
+def to_reserve(x: Exchange) -> tuple[int, int]:
+    """The tokens to reserve: a prompt that is hardly ever larger, an answer as it will
+    be bounded.
+    """
     estimate = x.estimate
     if estimate is None:
-        return _NOTHING
-    completion = estimate.completion
+        return 0, 0
+    prompt, completion = estimate.prompt, estimate.completion
     if x.max_output is not None and completion > x.max_output * x.choices:
         completion = x.max_output * x.choices
-    return Usage(max(x.prompt_most, estimate.prompt), completion, estimated=True)
+    return (max(prompt, x.prompt_most)), completion

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.ledger import Claim
+from proxy.core.ledger import Order
 from proxy.core.ports import Clock
 from proxy.stores.scripts import Script
 from proxy.stores.store import Store
@@ -35,14 +35,18 @@ class Keeping:
 
 
 class Held:
-    """One lease.  ``begun`` says which book it stands in, 0 if in none we know of."""
+    """One lease.  ``begun`` says which book it stands in, 0 if in none we know of;
+    ``width`` is how many amounts were asked for.
+    """
 
-    __slots__ = ("at", "begun", "claims", "is_granted", "key", "tenant")
+    __slots__ = ("at", "begun", "claims", "is_granted", "key", "order", "tenant", "width")
 
-    def __init__(self, tenant: str, claims: tuple[Claim, ...], at: float) -> None:
-        self.tenant = tenant
-        self.key = book_key(tenant)
-        self.claims = claims
+    def __init__(self, order: Order, amounts: tuple[int, ...], at: float) -> None:
+        self.order = order
+        self.tenant = order.tenant
+        self.key = book_key(order.tenant)
+        self.claims = order.claims(amounts)
+        self.width = len(amounts)
         self.at = at
         self.begun = 0
         self.is_granted = False
@@ -70,10 +74,10 @@ class Leases:
     def __len__(self) -> int:
         return len(self._open)
 
-    def take(self, lease: str, tenant: str, claims: tuple[Claim, ...]) -> Held:
+    def take(self, lease: str, order: Order, amounts: tuple[int, ...]) -> Held:
         """Begin to hold a lease that is being asked for."""
         now = self._clock.now()
-        held = self._open[lease] = Held(tenant, claims, now)
+        held = self._open[lease] = Held(order, amounts, now)
         if self._seen.get(held.key, 0.0) < now:
             self._seen[held.key] = now
         return held

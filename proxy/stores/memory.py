@@ -10,25 +10,26 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from proxy.core.ledger import Charge, Claim, Grant, Limit, Row, RowState, Settlement
+from proxy.core.ledger import Charge, Grant, Order, Row, RowState, Settlement
 from proxy.core.ports import Clock
-from proxy.rules.cells import Cell, Entry, Held, Outcome, abandon, reserve, settle
-from proxy.rules.counters import line_of
+from proxy.rules.cells import (
+    Cell,
+    Held,
+    Outcome,
+    Seat,
+    abandon,
+    charges_of,
+    look,
+    settle,
+    take,
+)
+from proxy.rules.counters import Line, line_of
 from proxy.rules.settlement import FORGET_US
 
 _TIDY_EVERY: Final = 1024
 
 Sink = Callable[[Row], None]
-
-
-class _Book:
-    """One tenant's counters, by their names and by the limits that count on them."""
-
-    __slots__ = ("cells", "entries")
-
-    def __init__(self) -> None:
-        self.cells: dict[str, Cell] = {}
-        self.entries: dict[tuple[Limit, str], Entry] = {}
+_new: Final = tuple.__new__
 
 
 class MemoryLedger:
@@ -48,11 +49,11 @@ class MemoryLedger:
         self._wall = clock.wall
         self.sink = sink
         self._lease_us = round(lease_s * 1_000_000)
-        self._books: dict[str, _Book] = {}
-        self._open: dict[str, tuple[str, Held]] = {}
-        self._gone: dict[str, tuple[str, Held]] = {}
+        self._books: dict[str, dict[str, Cell]] = {}
+        self._known: dict[Order, Seat] = {}
+        self._open: dict[str, Held] = {}
+        self._gone: dict[str, Held] = {}
         self._soonest = 0
-        self._fresh: list[tuple[str, tuple[Limit, str]]] = []
         self._prefix = secrets.token_hex(4)
         self._number = 0
         self._until_tidy = _TIDY_EVERY
@@ -66,105 +67,105 @@ class MemoryLedger:
         """Whether somebody takes the rows."""
         return self.sink is not None
 
-    def _entry(self, tenant: str, limit: Limit, scope: str, now: int) -> Entry:
-        book = self._books.get(tenant)
-        if book is None:
-            book = self._books[tenant] = _Book()
-        line = line_of(limit, scope)
-        cell = book.cells.get(line.counter)
-        if cell is None:
-            cell = book.cells[line.counter] = Cell(line, now)
-            self._fresh.append((line.counter, (limit, scope)))
-        entry = book.entries[limit, scope] = (cell, *line[:4])
-        return entry
+    def _seat(self, order: Order, now: int) -> list[str]:
+        """Find the counters of an order; which of them had to be made."""
+        book = self._books.setdefault(order.tenant, {})
+        made: list[str] = []
+        counted: list[tuple[Cell, Line, int]] = []
+        for limit, scope, place in order.spots:
+            line = line_of(limit, scope)
+            cell = book.get(line.counter)
+            if cell is None:
+                cell = book[line.counter] = Cell(line, now)
+                made.append(line.counter)
+            counted.append((cell, line, place))
+        self._known[order] = Seat(order.tenant, counted)
+        return made
 
-    def _drop_fresh(self, tenant: str) -> None:
+    def _unseat(self, order: Order, made: list[str]) -> None:
         """Counters that were made only to be asked say nothing."""
-        book = self._books[tenant]
-        for counter, key in self._fresh:
-            del book.cells[counter], book.entries[key]
-        self._fresh.clear()
-        if not book.cells:
-            del self._books[tenant]
+        del self._known[order]
+        book = self._books[order.tenant]
+        for counter in made:
+            del book[counter]
+        if not book:
+            del self._books[order.tenant]
 
-    def _ask(
-        self, tenant: str, claims: tuple[Claim, ...], now: int, lease: str, held: Held | None
-    ) -> Outcome:
+    async def reserve(self, order: Order, amounts: tuple[int, ...], record: bytes = b"") -> Grant:
+        """Take all of an order or nothing; see the port."""
+        now = int(self._wall() * 1_000_000)
         if now >= self._soonest:
             self._sweep(now)
-        book = self._books.get(tenant)
-        known = book.entries if book is not None else {}
-        entries = []
-        amounts = []
-        for limit, scope, amount in claims:
-            entries.append(known.get((limit, scope)) or self._entry(tenant, limit, scope, now))
-            amounts.append(max(0, amount))
-        found = reserve(entries, amounts, now, lease, held)
-        if self._fresh:
-            if found.denied >= 0 or held is None:
-                self._drop_fresh(tenant)
-            self._fresh.clear()
-        return found
-
-    async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
-        """Take every claim or none; see the port."""
-        now = int(self._wall() * 1_000_000)
+        if amounts and min(amounts) < 0:
+            amounts = _positive(amounts)
+        self._until_tidy -= 1
+        seat = self._known.get(order)
+        made: list[str] = []
+        if seat is None:
+            made = self._seat(order, now)
+            seat = self._known[order]
+        held = Held(seat, amounts, now, now + self._lease_us, record)
+        found = take(held)
+        if found is None:
+            self.denied += 1
+            if made:
+                self._unseat(order, made)
+            return _looked(look(seat, amounts, now))
+        self.granted += 1
         self._number += 1
         lease = f"{self._prefix}{self._number:x}"
-        held = Held(now, now + self._lease_us, record)
-        found = self._ask(tenant, claims, now, lease, held)
-        self._until_tidy -= 1
-        if found.denied >= 0:
-            self.denied += 1
-            return _refusal(found)
-        self.granted += 1
-        self._open[lease] = (tenant, held)
+        self._open[lease] = held
         self._soonest = min(self._soonest, held.expires)
         if self._until_tidy <= 0:
             self._tidy(now)
-        return Grant(lease, None, 0.0, tuple(found.remaining), tuple(found.reset))
+        remaining, reset = found
+        return _new(Grant, (lease, None, 0.0, tuple(remaining), tuple(reset), False, False))
 
-    async def peek(self, tenant: str, claims: tuple[Claim, ...]) -> Grant:
+    async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; see the port."""
-        found = self._ask(tenant, claims, int(self._wall() * 1_000_000), "", None)
-        if found.denied >= 0:
-            return _refusal(found)
-        return Grant(None, None, 0.0, tuple(found.remaining), tuple(found.reset))
+        now = int(self._wall() * 1_000_000)
+        if now >= self._soonest:
+            self._sweep(now)
+        made = self._seat(order, now)
+        seat = self._known[order]
+        self._unseat(order, made)
+        return _looked(look(seat, _positive(amounts), now))
 
     def settle(self, lease: str, settlement: Settlement) -> None:
         """Set a lease right, once.  Raises ``ValueError`` for a wrong number of amounts."""
-        found = self._open.get(lease) or self._gone.get(lease)
-        if found is None:
+        held = self._open.get(lease) or self._gone.get(lease)
+        if held is None:
             return
-        tenant, held = found
-        actual, record = settlement
-        if len(actual) != len(held.taken):
-            raise ValueError("a settlement has one amount for each claim")
+        used, record = settlement
+        if len(used) != len(held.amounts):
+            raise ValueError("a settlement has the amounts that were asked for")
+        if used and min(used) < 0:
+            used = _positive(used)
         was_open = self._open.pop(lease, None) is not None
-        self._gone.pop(lease, None)
+        if not was_open:
+            del self._gone[lease]
         self.settled += 1
-        now = int(self._wall() * 1_000_000)
-        used = [max(0, amount) for amount in actual]
-        charges = settle(held, used, now, lease, keeps_rows=self.sink is not None)
-        if self.sink is not None and (record or not was_open or any(c.amount for c in charges)):
-            self._put(tenant, lease, "settled", charges, record)
+        settle(held, used, int(self._wall() * 1_000_000))
+        if self.sink is not None:
+            charges = charges_of(held, used)
+            if record or not was_open or any(charge.amount for charge in charges):
+                self._put(held.seat.tenant, lease, "settled", charges, record)
 
     def note(self, tenant: str, record: bytes) -> None:
         """Write a row for what no limit counts."""
         self._number += 1
-        self._put(tenant, f"{self._prefix}{self._number:x}", "settled", [], record)
+        self._put(tenant, f"{self._prefix}{self._number:x}", "settled", (), record)
 
     def _put(
-        self, tenant: str, lease: str, state: RowState, charges: list[Charge], record: bytes
+        self, tenant: str, lease: str, state: RowState, charges: tuple[Charge, ...], record: bytes
     ) -> None:
         if self.sink is not None:
-            self.sink(Row(tenant, lease, state, tuple(charges), record))
+            self.sink(Row(tenant, lease, state, charges, record))
 
     def extend(self, lease: str, ttl_s: float) -> None:
         """Keep a lease for at least ``ttl_s`` from now."""
-        found = self._open.get(lease)
-        if found is not None:
-            held = found[1]
+        held = self._open.get(lease)
+        if held is not None:
             now = int(self._wall() * 1_000_000)
             if held.expires > now:
                 held.expires = max(held.expires, now + round(ttl_s * 1_000_000))
@@ -178,7 +179,7 @@ class MemoryLedger:
             "kind": "memory",
             "is_up": True,
             "tenants": len(self._books),
-            "counters": sum(len(book.cells) for book in self._books.values()),
+            "counters": sum(len(book) for book in self._books.values()),
             "open": len(self._open),
             "granted": self.granted,
             "denied": self.denied,
@@ -188,19 +189,18 @@ class MemoryLedger:
 
     def _sweep(self, now: int) -> None:
         """Mark the leases that nobody settled in time; their estimates stand."""
-        late = sorted(
-            (h.expires, lease) for lease, (_, h) in self._open.items() if h.expires <= now
-        )
+        late = sorted((h.expires, lease) for lease, h in self._open.items() if h.expires <= now)
         for _, lease in late:
-            tenant, held = self._open.pop(lease)
-            charges = abandon(held, lease)
+            held = self._open.pop(lease)
+            abandon(held)
+            charges = charges_of(held, held.amounts)
             held.expires = now + FORGET_US
-            self._gone[lease] = (tenant, held)
+            self._gone[lease] = held
             self.abandoned += 1
             if held.record or any(charge.amount for charge in charges):
-                self._put(tenant, lease, "abandoned", charges, held.record)
+                self._put(held.seat.tenant, lease, "abandoned", charges, held.record)
         self._soonest = min(
-            (held.expires for _, held in self._open.values()), default=now + self._lease_us
+            (held.expires for held in self._open.values()), default=now + self._lease_us
         )
 
     def _tidy(self, now: int) -> None:
@@ -209,25 +209,32 @@ class MemoryLedger:
         The next time comes after twice as many grants as counters are left,
         so that the cost of a grant does not grow with their number.
         """
-        for lease, (_, held) in list(self._gone.items()):
+        for lease, held in list(self._gone.items()):
             if held.expires <= now:
                 del self._gone[lease]
         used = {
             id(cell)
-            for _, held in (*self._open.values(), *self._gone.values())
-            for cell, _, _ in held.taken
+            for held in (*self._open.values(), *self._gone.values())
+            for cell, *_ in (*held.seat.slots, *held.seat.windows, *held.seat.rates)
         }
+        self._known.clear()
         for tenant, book in list(self._books.items()):
-            book.entries.clear()
-            for counter, cell in list(book.cells.items()):
+            for counter, cell in list(book.items()):
                 if id(cell) not in used and cell.is_idle(now):
-                    del book.cells[counter]
-            if not book.cells:
+                    del book[counter]
+            if not book:
                 del self._books[tenant]
-        left = len(self._open) + sum(len(book.cells) + 1 for book in self._books.values())
+        left = len(self._open) + sum(len(book) + 1 for book in self._books.values())
         self._until_tidy = max(_TIDY_EVERY, 2 * left)
 
 
-def _refusal(found: Outcome) -> Grant:
-    wait = None if found.wait < 0 else found.wait / 1_000_000
-    return Grant(None, found.denied, wait, tuple(found.remaining), tuple(found.reset))
+def _positive(amounts: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([max(0, amount) for amount in amounts])
+
+
+def _looked(found: Outcome) -> Grant:
+    denied, wait, remaining, reset = found
+    left = (tuple(remaining), tuple(reset))
+    if denied < 0:
+        return Grant(None, None, 0.0, *left)
+    return Grant(None, denied, None if wait < 0 else wait / 1_000_000, *left)

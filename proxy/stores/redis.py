@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import hiredis
 
-from proxy.core.ledger import Charge, Claim, Grant, Row, Settlement
+from proxy.core.ledger import Charge, Grant, Order, Row, Settlement
 from proxy.core.ports import Clock
 from proxy.stores.leases import Held, Keeping, Leases, book_key
 from proxy.stores.lines import Counters
@@ -86,11 +86,12 @@ class RedisLedger:
         self._store.start()
         self._task = asyncio.get_running_loop().create_task(self._beat())
 
-    async def reserve(self, tenant: str, claims: tuple[Claim, ...], record: bytes = b"") -> Grant:
-        """Take every claim or none; see the port."""
+    async def reserve(self, order: Order, amounts: tuple[int, ...], record: bytes = b"") -> Grant:
+        """Take all of an order or nothing; see the port."""
         self._number += 1
         lease = f"{self._name}{self._number:x}"
-        held = self._leases.take(lease, tenant, claims)
+        held = self._leases.take(lease, order, amounts)
+        claims = held.claims
         packed = self._counters.pack(claims)
         args = (lease, self._ttl_us, packed, record)
         try:
@@ -103,7 +104,7 @@ class RedisLedger:
         if not isinstance(reply, list):
             return self._without_store(lease, held, reply)
         grant = _grant(lease, reply)
-        self._share.note(tenant, claims, grant, int(self._clock.wall() * 1_000_000))
+        self._share.note(order.tenant, claims, grant, int(self._clock.wall() * 1_000_000))
         if grant.lease is None:
             self.denied += 1
             self._leases.drop(lease)
@@ -111,13 +112,13 @@ class RedisLedger:
         self.granted += 1
         held.begun = int(reply[3])
         held.is_granted = True
-        self._share.hold(tenant, claims, 1)
+        self._share.hold(order.tenant, claims, 1)
         return grant
 
-    async def peek(self, tenant: str, claims: tuple[Claim, ...]) -> Grant:
+    async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; see the port."""
-        args = ("", 0, self._counters.pack(claims), b"")
-        reply = await self._ask(self._scripts.reserve, book_key(tenant), args)
+        args = ("", 0, self._counters.pack(order.claims(amounts)), b"")
+        reply = await self._ask(self._scripts.reserve, book_key(order.tenant), args)
         if isinstance(reply, list):
             return _grant(None, reply)
         return Grant(None, was_uncounted=True)
@@ -154,8 +155,9 @@ class RedisLedger:
         held = self._leases.find(lease)
         if held is None:
             return
-        if len(settlement.actual) != len(held.claims):
-            raise ValueError("a settlement has one amount for each claim")
+        if len(settlement.actual) != held.width:
+            raise ValueError("a settlement has the amounts that were asked for")
+        settlement = Settlement(held.order.each(settlement.actual), settlement.record)
         self._leases.drop(lease)
         self._share.hold(held.tenant, held.claims, -1)
         if not held.begun:
@@ -166,7 +168,7 @@ class RedisLedger:
     def note(self, tenant: str, record: bytes) -> None:
         """Write a row for what no limit counts."""
         self._number += 1
-        held = Held(tenant, (), self._clock.now())
+        held = Held(Order(tenant, ()), (), self._clock.now())
         self._send(f"{self._name}{self._number:x}", held, Settlement((), record))
 
     def _give_back(self, lease: str, held: Held) -> None:

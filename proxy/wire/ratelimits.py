@@ -6,6 +6,7 @@ would pass right now, ``reset`` how long until all of it would.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Final, Literal
 
@@ -16,18 +17,29 @@ _NAMES: Final = {
     for kind in ("requests", "tokens")
 }
 PREFIX: Final = b"x-ratelimit-"
+_X: Final = 120
 
 
 def limit_headers(
-    kind: Kind, limit: int, remaining: int, reset_s: float
+    told: Iterable[tuple[Kind, tuple[int, ...]]],
+    limits: Sequence[int],
+    remaining: Sequence[int],
+    reset_s: Sequence[float],
 ) -> list[tuple[bytes, bytes]]:
-    """The three headers of one kind."""
-    names = _NAMES[kind]
-    return [
-        (names[0], b"%d" % limit),
-        (names[1], b"%d" % remaining),
-        (names[2], duration(reset_s)),
-    ]
+    """Three headers of each kind, of the limit that is nearest to its end.
+
+    ``told`` says of each kind which of the limits are of it.
+    """
+    made: list[tuple[bytes, bytes]] = []
+    for kind, places in told:
+        at = places[0] if len(places) == 1 else min(places, key=remaining.__getitem__)
+        of_limit, of_remaining, of_reset = _NAMES[kind]
+        made += (
+            (of_limit, b"%d" % limits[at]),
+            (of_remaining, b"%d" % remaining[at]),
+            (of_reset, duration(reset_s[at])),
+        )
+    return made
 
 
 def duration(seconds: float) -> bytes:
@@ -44,4 +56,8 @@ def duration(seconds: float) -> bytes:
 
 def without_limits(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """An upstream's headers less its own limits, which are not the tenant's."""
-    return [pair for pair in headers if not pair[0].lower().startswith(PREFIX)]
+    for name, _ in headers:
+        # Most do not begin with an x.
+        if name[0] | 32 == _X and name[:12].lower() == PREFIX:
+            return [pair for pair in headers if pair[0][:12].lower() != PREFIX]
+    return headers

@@ -28,6 +28,10 @@ is not known here is not free."""
 _ENCODED: Final = ("tools", "functions", "response_format", "text", "tool_choice",
                    "chat_template_kwargs")  # fmt: skip
 """Fields that models read as the JSON they are."""
+_IS_ENCODED: Final = frozenset(_ENCODED)
+_NOT_GATHERED: Final = _NO_TEXT | _IS_ENCODED
+_MULTIPLIES: Final = frozenset({"n", "best_of", "prompt"})
+"""Fields that may ask for several answers."""
 _NAMES: Final = frozenset({"role", "type", "id", "status", "detail"})
 """Fields of messages and parts that are no text."""
 _BOUNDS: Final[dict[str, tuple[str, ...]]] = {
@@ -66,19 +70,30 @@ class _Gather:
         self.images = 0
         self.tokens = 0
 
+    def plain(self, messages: list[Any]) -> list[Any]:
+        """Take the messages that are a role and a text, as nearly all are; the others."""
+        texts, others = [], []
+        for message in messages:
+            if type(message) is dict and len(message) == 2 and "role" in message:
+                content = message.get("content")
+                if type(content) is str:
+                    texts.append(content)
+                    continue
+            others.append(message)
+        self.parts += texts
+        self.messages += len(texts)
+        return others
+
     def take(self, value: object) -> None:
         todo = [value]
+        parts = self.parts
         while todo:
             value = todo.pop()
             if isinstance(value, str):
-                self.parts.append(value)
+                parts.append(value)
             elif isinstance(value, dict):
                 if "role" in value:
                     self.messages += 1
-                    content = value.get("content")
-                    if isinstance(content, str) and len(value) == 2:
-                        self.parts.append(content)
-                        continue
                 if "role" in value or not self._is_part(value):
                     todo.extend(value[name] for name in value if name not in _NAMES)
             elif isinstance(value, list):
@@ -116,13 +131,14 @@ def prompt_of(body: dict[str, Any]) -> Prompt:
     """Everything of ``body`` that a model will read."""
     found = _Gather()
     for name, value in body.items():
-        if value is not None and name not in _NO_TEXT and name not in _ENCODED:
-            found.take(value)
-    text = "\n".join(found.parts)
-    data = text.encode("utf-8", "surrogatepass")
-    for name in _ENCODED:
-        if value := body.get(name):
-            data += orjson.dumps(value)
+        if name not in _NOT_GATHERED and value is not None:
+            if type(value) is list:
+                value = found.plain(value)  # noqa: PLW2901 - what is left of it
+            if value:
+                found.take(value)
+    data = "\n".join(found.parts).encode("utf-8", "surrogatepass")
+    if not _IS_ENCODED.isdisjoint(body):
+        data += b"".join([orjson.dumps(value) for name in _ENCODED if (value := body.get(name))])
     return Prompt(data, found.messages, found.images, found.tokens)
 
 
@@ -135,8 +151,7 @@ def wanted_of(body: dict[str, Any], endpoint: str) -> int | None:
     wanted: int | None = None
     counts = _BOUNDS.get(endpoint, ("max_tokens",))
     for name in _ALL_BOUNDS:
-        value = body.get(name)
-        if value is None:
+        if name not in body or (value := body[name]) is None:
             continue
         if type(value) is not int or value < 0:
             raise BadRequest(f"{name} must be a whole number, not below 0", param=name)
@@ -147,6 +162,8 @@ def wanted_of(body: dict[str, Any], endpoint: str) -> int | None:
 
 def choices_of(body: dict[str, Any]) -> int:
     """How many answers are asked for.  Raises ``BadRequest`` for no number."""
+    if _MULTIPLIES.isdisjoint(body):
+        return 1
     choices = 1
     for name in ("n", "best_of"):
         value = body.get(name)

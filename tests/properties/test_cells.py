@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.ledger import Claim, Limit, Settlement
+from proxy.core.ledger import Claim, Limit, Order, Settlement
 from proxy.rules.buckets import Book, reserve
 from proxy.rules.settlement import extend, forget_gone, settle, sweep
 from proxy.stores.lines import Counters, grant_of
@@ -71,6 +71,7 @@ class Both:
         self.book = Book("acme")
         self.counters = Counters()
         self.leases = []
+        self.orders = {}
 
     def wall(self):
         return self.now / 1_000_000
@@ -84,8 +85,17 @@ class Both:
             self.model_rows += sweep(self.book, self.now)
         getattr(self, kind)(*args)
 
+    def order(self, claims):
+        """The same one each time, as a request's sheet has it, and its amounts.
+
+        It takes them in reverse, to tell a place from an index.
+        """
+        spots = tuple((limit, scope, -1 - i) for i, (limit, scope, _) in enumerate(claims))
+        order = self.orders.setdefault(spots, Order("acme", spots))
+        return order, tuple(claim.amount for claim in reversed(claims))
+
     def reserve(self, claims):
-        grant = at_once(self.ledger.reserve("acme", claims, b"{}"))
+        grant = at_once(self.ledger.reserve(*self.order(claims), b"{}"))
         lease = grant.lease or f"none{self.now}{len(self.leases)}"
         lines = self.counters.lines(claims)
         verdict = reserve(self.book, self.now, lease, lines, int(LEASE_S * 1e6), b"{}")
@@ -94,7 +104,7 @@ class Both:
             self.leases.append((lease, claims))
 
     def peek(self, claims):
-        grant = at_once(self.ledger.peek("acme", claims))
+        grant = at_once(self.ledger.peek(*self.order(claims)))
         verdict = reserve(self.book, self.now, "", self.counters.lines(claims))
         assert grant_of(None, verdict) == grant
 
@@ -103,7 +113,7 @@ class Both:
             return
         lease, claims = self.leases[which]
         actual = tuple(min(int(claim.amount * share), HUGE) for claim in claims)
-        self.ledger.settle(lease, Settlement(actual, b'{"n":1}'))
+        self.ledger.settle(lease, Settlement(actual[::-1], b'{"n":1}'))
         lines = [
             (line, a) for (line, _), a in zip(self.counters.lines(claims), actual, strict=True)
         ]
@@ -136,7 +146,7 @@ def test_a_clock_that_jumps_lets_nobody_have_more_than_time_gave(steps):
     for jump, amount in steps:
         both.now += jump
         seen.append(both.now)
-        grant = at_once(both.ledger.reserve("acme", (Claim(LIMITS[1], "tenant", amount),)))
+        grant = at_once(both.ledger.reserve(*both.order((Claim(LIMITS[1], "tenant", amount),))))
         given_ += amount if grant.lease else 0
     jumps = sum(max(0, later - earlier) for earlier, later in pairwise(seen))
 

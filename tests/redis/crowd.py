@@ -6,7 +6,7 @@ import random
 import sys
 import time
 
-from proxy.core.ledger import Claim, Limit, Settlement
+from proxy.core.ledger import Claim, Limit, Settlement, order_of
 from proxy.stores.address import parse_address
 from proxy.stores.opening import open_store
 from proxy.stores.redis import RedisLedger
@@ -29,7 +29,7 @@ async def client(ledger, chance, ends, told):
         estimate = chance.randint(50, 250)
         claims = (Claim(TOKENS, "tenant", estimate), Claim(SLOTS, "tenant"),
                   Claim(BUDGET, "tenant", estimate * 1000))  # fmt: skip
-        grant = await ledger.reserve("crowd", claims, b"guess")
+        grant = await ledger.reserve(*order_of("crowd", claims), b"guess")
         if grant.is_local or grant.was_uncounted:
             told["uncounted"] += 1
         if grant.lease is None:

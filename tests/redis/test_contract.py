@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.ledger import Charge, Claim, Limit, Settlement
+from proxy.core.ledger import Charge, Claim, Limit, Settlement, order_of
 from proxy.stores.memory import MemoryLedger
 from proxy.stores.scripts import load_scripts
 from tests.redis.conftest import until
@@ -75,35 +75,37 @@ class Contract:
 
     async def test_a_burst_passes_and_the_next_is_told_when_to_come(self, book):
         for _ in range(5):
-            assert (await book.ledger.reserve("acme", claims(1))).lease
+            assert (await book.ledger.reserve(*order_of("acme", claims(1)))).lease
 
-        refused = await book.ledger.reserve("acme", claims(1))
+        refused = await book.ledger.reserve(*order_of("acme", claims(1)))
         book.turn(refused.wait_s)
-        later = await book.ledger.reserve("acme", claims(1))
+        later = await book.ledger.reserve(*order_of("acme", claims(1)))
 
         assert (refused.lease, refused.denied, refused.wait_s) == (None, 0, 1.0)
         assert later.lease
         assert (later.is_local, later.was_uncounted) == (False, False)
 
     async def test_what_remains_is_told_of_every_limit(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 100, 1, 300, 10**9))
+        grant = await book.ledger.reserve(*order_of("acme", claims(1, 100, 1, 300, 10**9)))
 
         assert grant.remaining == (4, 900, 1, 700, 999 * 10**9)
         assert grant.reset_s == (1.0, 1.0, 0.0, 3600.0, 3600.0)
 
     async def test_a_denial_takes_nothing_of_any_limit(self, book):
-        refused = await book.ledger.reserve("acme", claims(1, 100, 1, 1001, 10**9))
-        left = await book.ledger.peek("acme", claims(0, 0, 0, 0, 0))
+        refused = await book.ledger.reserve(*order_of("acme", claims(1, 100, 1, 1001, 10**9)))
+        left = await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0, 0)))
 
         assert (refused.denied, refused.wait_s) == (3, None)
         assert left.remaining == (5, 1000, 2, 1000, 10**12)
         assert await book.rows() == []
 
     async def test_a_settlement_gives_back_the_difference_and_writes_a_row(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 400, 1, 400, 10**9), b"guess")
+        grant = await book.ledger.reserve(
+            *order_of("acme", claims(1, 400, 1, 400, 10**9)), b"guess"
+        )
         book.ledger.settle(grant.lease, Settlement((1, 150, 1, 150, 5), b"used"))
         await book.quiet()
-        left = await book.ledger.peek("acme", claims(0, 0, 0, 0, 0))
+        left = await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0, 0)))
 
         (row,) = await book.rows()
         assert left.remaining == (4, 850, 2, 850, 10**12 - 5)
@@ -119,32 +121,32 @@ class Contract:
         )
 
     async def test_an_overrun_becomes_debt(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 400))
+        grant = await book.ledger.reserve(*order_of("acme", claims(1, 400)))
         book.ledger.settle(grant.lease, Settlement((1, 1400)))
         await book.quiet()
 
-        refused = await book.ledger.reserve("acme", claims(1, 1))
+        refused = await book.ledger.reserve(*order_of("acme", claims(1, 1)))
 
         assert (refused.denied, refused.wait_s) == (1, 4.01)
         assert refused.remaining == (4, 0)
 
     async def test_a_lease_is_settled_once(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 0, 1, 400))
+        grant = await book.ledger.reserve(*order_of("acme", claims(1, 0, 1, 400)))
         for amount in (100, 0, 900):
             book.ledger.settle(grant.lease, Settlement((1, 0, 1, amount), b"used"))
         await book.quiet()
 
-        assert (await book.ledger.peek("acme", claims(0, 0, 0, 0))).remaining[3] == 900
+        assert (await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))).remaining[3] == 900
         assert len(await book.rows()) == 1
 
     async def test_a_wrong_number_of_amounts_changes_nothing(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 0, 1, 400))
+        grant = await book.ledger.reserve(*order_of("acme", claims(1, 0, 1, 400)))
         with pytest.raises(ValueError, match=r"."):
             book.ledger.settle(grant.lease, Settlement((1,)))
         book.ledger.settle(grant.lease, Settlement((1, 0, 1, 100)))
         await book.quiet()
 
-        assert (await book.ledger.peek("acme", claims(0, 0, 0, 0))).remaining[3] == 900
+        assert (await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))).remaining[3] == 900
 
     async def test_who_knows_no_lease_settles_and_extends_nothing(self, book):
         book.ledger.settle("nobody", Settlement((1, 2, 3), b"used"))
@@ -154,22 +156,24 @@ class Contract:
         assert await book.rows() == []
 
     async def test_slots_are_full_until_one_is_settled(self, book):
-        first, second = [await book.ledger.reserve("acme", claims(0, 0, 1)) for _ in range(2)]
-        refused = await book.ledger.reserve("acme", claims(0, 0, 1))
+        first, second = [
+            await book.ledger.reserve(*order_of("acme", claims(0, 0, 1))) for _ in range(2)
+        ]
+        refused = await book.ledger.reserve(*order_of("acme", claims(0, 0, 1)))
         book.ledger.settle(first.lease, Settlement((0, 0, 1)))
         await book.quiet()
 
         assert (refused.denied, refused.wait_s) == (2, 0.0)
-        assert (await book.ledger.reserve("acme", claims(0, 0, 1))).lease
+        assert (await book.ledger.reserve(*order_of("acme", claims(0, 0, 1)))).lease
         assert second.remaining[2] == 0
 
     async def test_a_lease_that_nobody_keeps_frees_its_slot_and_keeps_its_estimate(self, book):
-        grant = await book.ledger.reserve("acme", claims(0, 0, 1, 400), b"guess")
+        grant = await book.ledger.reserve(*order_of("acme", claims(0, 0, 1, 400)), b"guess")
         book.turn(29.0)
-        before = await book.ledger.peek("acme", claims(0, 0, 0, 0))
+        before = await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))
         book.turn(1.0)
-        after = await book.ledger.peek("acme", claims(0, 0, 0, 0))
-        await book.ledger.reserve("acme", claims(0))
+        after = await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))
+        await book.ledger.reserve(*order_of("acme", claims(0)))
 
         (row,) = await book.rows()
         assert before.remaining[2:] == (1, 600)
@@ -177,25 +181,25 @@ class Contract:
         assert (row.lease, row.state, row.record) == (grant.lease, "abandoned", b"guess")
 
     async def test_an_extended_lease_lives_on(self, book):
-        grant = await book.ledger.reserve("acme", claims(0, 0, 1))
+        grant = await book.ledger.reserve(*order_of("acme", claims(0, 0, 1)))
         book.turn(20.0)
         book.ledger.extend(grant.lease, 30.0)
         await book.quiet()
         book.turn(29.0)
-        before = await book.ledger.peek("acme", claims(0, 0, 0))
+        before = await book.ledger.peek(*order_of("acme", claims(0, 0, 0)))
         book.turn(1.0)
 
         assert before.remaining[2] == 1
-        assert (await book.ledger.peek("acme", claims(0, 0, 0))).remaining[2] == 2
+        assert (await book.ledger.peek(*order_of("acme", claims(0, 0, 0)))).remaining[2] == 2
 
     async def test_an_abandoned_lease_can_still_be_set_right(self, book):
-        grant = await book.ledger.reserve("acme", claims(0, 0, 1, 400), b"guess")
+        grant = await book.ledger.reserve(*order_of("acme", claims(0, 0, 1, 400)), b"guess")
         book.turn(31.0)
         await book.rows()
         book.ledger.settle(grant.lease, Settlement((0, 0, 1, 100), b"used"))
         await book.quiet()
 
-        assert (await book.ledger.peek("acme", claims(0, 0, 0, 0))).remaining[3] == 900
+        assert (await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))).remaining[3] == 900
         assert (await book.rows())[-1].record == b"used"
 
     async def test_scopes_and_tenants_are_counted_apart(self, book):
@@ -205,36 +209,43 @@ class Contract:
             ("a}b{c", "tenant"),
             ("", "x"),
         ]:
-            grant = await book.ledger.reserve(tenant, claims(1, 100, 1, 1, scope=scope))
+            grant = await book.ledger.reserve(*order_of(tenant, claims(1, 100, 1, 1, scope=scope)))
 
             assert grant.remaining == (4, 900, 1, 999)
 
     async def test_a_day_ends_at_midnight_utc(self, book):
-        await book.ledger.reserve("acme", claims(0, 0, 0, 1000))
-        refused = await book.ledger.reserve("acme", claims(0, 0, 0, 1))
+        await book.ledger.reserve(*order_of("acme", claims(0, 0, 0, 1000)))
+        refused = await book.ledger.reserve(*order_of("acme", claims(0, 0, 0, 1)))
         book.turn(3599.0)
-        still = await book.ledger.reserve("acme", claims(0, 0, 0, 1))
+        still = await book.ledger.reserve(*order_of("acme", claims(0, 0, 0, 1)))
         book.turn(1.0)
 
         assert (refused.denied, refused.wait_s) == (3, 3600.0)
         assert (still.denied, still.wait_s) == (3, 1.0)
-        assert (await book.ledger.reserve("acme", claims(0, 0, 0, 1))).remaining[3] == 999
+        assert (await book.ledger.reserve(*order_of("acme", claims(0, 0, 0, 1)))).remaining[
+            3
+        ] == 999
 
     async def test_a_request_without_limits_still_has_its_row(self, book):
-        grant = await book.ledger.reserve("acme", ())
+        grant = await book.ledger.reserve(*order_of("acme", ()))
         book.ledger.settle(grant.lease, Settlement((), b"used"))
 
         assert [row.record for row in await book.rows()] == [b"used"]
 
     async def test_nothing_used_and_nothing_said_leaves_no_row(self, book):
-        grant = await book.ledger.reserve("acme", claims(1, 400, 1, 400), b"guess")
+        grant = await book.ledger.reserve(*order_of("acme", claims(1, 400, 1, 400)), b"guess")
         book.ledger.settle(grant.lease, Settlement((0, 0, 0, 0)))
 
         assert await book.rows() == []
-        assert (await book.ledger.peek("acme", claims(0, 0, 0, 0))).remaining == (5, 1000, 2, 1000)
+        assert (await book.ledger.peek(*order_of("acme", claims(0, 0, 0, 0)))).remaining == (
+            5,
+            1000,
+            2,
+            1000,
+        )
 
     async def test_its_status_says_how_it_is(self, book):
-        grant = await book.ledger.reserve("acme", claims(1))
+        grant = await book.ledger.reserve(*order_of("acme", claims(1)))
         status = book.ledger.status()
 
         assert grant.lease

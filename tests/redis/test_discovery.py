@@ -7,7 +7,7 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from proxy.core.ledger import Claim, Limit, Settlement
+from proxy.core.ledger import Claim, Limit, Settlement, order_of
 from tests.ports import free_port
 from tests.redis.conftest import PATIENCE_S, until
 from tests.redis.servers import Server
@@ -65,7 +65,7 @@ async def test_tenants_live_on_the_servers_that_hold_their_slots(cluster, connec
     grants = []
     for wanted in range(3):
         tenant = tenant_for(wanted)
-        grant = await ledger.reserve(tenant, (Claim(DAY, "tenant", 100),), b"guess")
+        grant = await ledger.reserve(*order_of(tenant, (Claim(DAY, "tenant", 100),)), b"guess")
         grants.append(grant)
         ledger.settle(grant.lease, Settlement((7,), b"used"))
     await until(lambda: ledger.status()["settled"] == 3)
@@ -82,10 +82,10 @@ async def test_a_slot_that_moves_takes_its_tenant_along(cluster, connect):
     ledger = await connect(f"redis+cluster://127.0.0.1:{cluster[0].port}")
     tenant = tenant_for(0)
     claims = (Claim(DAY, "tenant", 100),)
-    await ledger.reserve(tenant, claims, b"guess")
+    await ledger.reserve(*order_of(tenant, claims), b"guess")
     move(cluster, slot_of(tenant))
 
-    after = await ledger.reserve(tenant, claims, b"guess")
+    after = await ledger.reserve(*order_of(tenant, claims), b"guess")
 
     assert (after.was_uncounted, after.remaining) == (False, (9800,))
 
@@ -101,7 +101,7 @@ async def test_a_slot_that_is_moving_is_asked_for_where_its_keys_are(cluster, co
     known = tenant_for(0)
     slot = slot_of(known)
     claims = (Claim(DAY, "tenant", 100),)
-    await ledger.reserve(known, claims, b"guess")
+    await ledger.reserve(*order_of(known, claims), b"guess")
     ids = [s.ask("CLUSTER", "MYID") for s in cluster]
     cluster[1].ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
     cluster[0].ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
@@ -109,8 +109,8 @@ async def test_a_slot_that_is_moving_is_asked_for_where_its_keys_are(cluster, co
     while slot_of(f"n{number}") != slot:
         number += 1
 
-    stays = await ledger.reserve(known, claims, b"guess")
-    begins = await ledger.reserve(f"n{number}", claims, b"guess")
+    stays = await ledger.reserve(*order_of(known, claims), b"guess")
+    begins = await ledger.reserve(*order_of(f"n{number}", claims), b"guess")
 
     is_valkey = b"valkey_version" in cluster[0].ask("INFO", "server")
     assert (stays.was_uncounted, stays.remaining) in [(False, (9800,)), (is_valkey, ())]
@@ -126,7 +126,7 @@ async def test_a_dead_server_of_a_cluster_only_fails_its_own_tenants(cluster, co
     waits = []
     for tenant in (lost, kept, lost):
         began = time.monotonic()
-        grant = await ledger.reserve(tenant, claims, b"guess")
+        grant = await ledger.reserve(*order_of(tenant, claims), b"guess")
         waits.append(time.monotonic() - began)
 
         assert grant.was_uncounted == (tenant == lost)
@@ -161,7 +161,7 @@ async def test_a_failover_is_followed_and_nothing_counts_twice(service, connect)
     master, replica, sentinel = service
     ledger = await connect(f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
     claims = (Claim(DAY, "tenant", 100),)
-    before = [await ledger.reserve("acme", claims, b"guess") for _ in range(5)]
+    before = [await ledger.reserve(*order_of("acme", claims), b"guess") for _ in range(5)]
     await until(lambda: replica.ask("HLEN", "ss:{t.acme}:l") == 6)
     # The sentinel has to have heard of the replica before there is one to promote.
     await until(lambda: len(sentinel.ask("SENTINEL", "REPLICAS", "main")) == 1, 30)
@@ -170,7 +170,7 @@ async def test_a_failover_is_followed_and_nothing_counts_twice(service, connect)
     during = []
     for _ in range(20):
         began = time.monotonic()
-        during.append(await ledger.reserve("acme", claims, b"guess"))
+        during.append(await ledger.reserve(*order_of("acme", claims), b"guess"))
         waits.append(time.monotonic() - began)
         await asyncio.sleep(0.01)
     for grant in [*before, *during]:
@@ -180,5 +180,5 @@ async def test_a_failover_is_followed_and_nothing_counts_twice(service, connect)
     rows = [row for _, row in await ledger.rows("acme")]
     assert max(waits) < PATIENCE_S
     assert ledger._store.address.hosts == (("127.0.0.1", replica.port),)
-    assert (await ledger.peek("acme", claims)).remaining == (10_000 - 25 * 7,)
+    assert (await ledger.peek(*order_of("acme", claims))).remaining == (10_000 - 25 * 7,)
     assert sum(c.amount for row in rows for c in row.charges) == 25 * 7

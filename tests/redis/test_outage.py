@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from proxy.core.ledger import Claim, Limit, Settlement
+from proxy.core.ledger import Claim, Limit, Settlement, order_of
 from tests.redis.conftest import PATIENCE_S, at_once, until
 
 
@@ -19,11 +19,11 @@ def slots(cap=4, on_failure="local"):
 
 async def soon(ledger, claims):
     async with asyncio.timeout(PATIENCE_S):
-        return await ledger.reserve("acme", claims, b"guess")
+        return await ledger.reserve(*order_of("acme", claims), b"guess")
 
 
 async def used_of(ledger, limit):
-    left = await ledger.peek("acme", (Claim(limit, "tenant", 0),))
+    left = await ledger.peek(*order_of("acme", (Claim(limit, "tenant", 0),)))
     assert not left.was_uncounted
     return limit.cap - left.remaining[0]
 
@@ -46,7 +46,7 @@ async def test_no_call_waits_for_a_store_that_does_not_answer(own_server, connec
 
     claims = (Claim(limit, "tenant", 1),)
     grants = await asyncio.gather(*[soon(ledger, claims) for _ in range(10)])
-    grants += [at_once(ledger.reserve("acme", claims, b"guess")) for _ in range(190)]
+    grants += [at_once(ledger.reserve(*order_of("acme", claims), b"guess")) for _ in range(190)]
 
     assert all(grant.lease and grant.was_uncounted for grant in grants)
     break_it[1](own_server)
@@ -80,9 +80,9 @@ async def test_what_was_used_in_an_outage_is_charged_once_when_it_ends(own_serve
     ledger = await connect(own_server.url)
     limit = day()
     claims = (Claim(limit, "tenant", 100),)
-    before = [await ledger.reserve("acme", claims, b"guess") for _ in range(5)]
+    before = [await ledger.reserve(*order_of("acme", claims), b"guess") for _ in range(5)]
     getattr(own_server, how)()
-    during = [await ledger.reserve("acme", claims, b"guess") for _ in range(5)]
+    during = [await ledger.reserve(*order_of("acme", claims), b"guess") for _ in range(5)]
     for grant in [*before, *during]:
         ledger.settle(grant.lease, Settlement((7,), b"used"))
     assert ledger.outbox.waiting + ledger.outbox.in_flight == 10
@@ -102,7 +102,7 @@ async def test_a_reply_that_was_lost_is_asked_for_again_and_counts_once(own_serv
     ledger = await connect(own_server.url)
     limit = day()
     for _ in range(50):
-        grant = await ledger.reserve("acme", (Claim(limit, "tenant", 100),), b"guess")
+        grant = await ledger.reserve(*order_of("acme", (Claim(limit, "tenant", 100),)), b"guess")
         ledger.settle(grant.lease, Settlement((7,), b"used"))
         await asyncio.sleep(0)  # the write has left
         connects = ledger._store.connects
@@ -120,11 +120,11 @@ async def test_a_refusal_in_an_outage_leaves_nothing_in_the_store(own_server, co
     ledger = await connect(own_server.url)
     claims = (Claim(day(on_failure="closed"), "tenant", 100), Claim(slots(), "tenant"))
     own_server.freeze()
-    refused = await ledger.reserve("acme", claims, b"guess")
+    refused = await ledger.reserve(*order_of("acme", claims), b"guess")
     own_server.thaw()
     await until(lambda: ledger.status()["settled"] == 1)
 
-    left = await ledger.peek("acme", claims)
+    left = await ledger.peek(*order_of("acme", claims))
     assert refused.lease is None
     assert left.remaining == (10_000, 4)
     assert await ledger.rows("acme") == []
@@ -133,14 +133,16 @@ async def test_a_refusal_in_an_outage_leaves_nothing_in_the_store(own_server, co
 async def test_a_caller_who_leaves_gives_back_what_was_granted(own_server, connect):
     ledger = await connect(own_server.url)
     claims = (Claim(day(), "tenant", 100), Claim(slots(), "tenant"))
-    asked = asyncio.get_running_loop().create_task(ledger.reserve("acme", claims, b"guess"))
+    asked = asyncio.get_running_loop().create_task(
+        ledger.reserve(*order_of("acme", claims), b"guess")
+    )
     await asyncio.sleep(0)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
     await until(lambda: ledger.status()["settled"] == 1)
 
-    assert (await ledger.peek("acme", claims)).remaining == (10_000, 4)
+    assert (await ledger.peek(*order_of("acme", claims))).remaining == (10_000, 4)
     assert ledger.status()["open"] == 0
 
 
@@ -164,8 +166,12 @@ async def test_a_replica_knows_its_share(own_server, connect):
     limit = day(cap=90, on_failure="local")
     one = slots(cap=2)
 
-    grants = [await ledgers[0].reserve("acme", (Claim(limit, "tenant", 10),)) for _ in range(4)]
-    singles = [await ledgers[1].reserve("acme", (Claim(one, "tenant"),)) for _ in range(2)]
+    grants = [
+        await ledgers[0].reserve(*order_of("acme", (Claim(limit, "tenant", 10),))) for _ in range(4)
+    ]
+    singles = [
+        await ledgers[1].reserve(*order_of("acme", (Claim(one, "tenant"),))) for _ in range(2)
+    ]
 
     assert [g.lease is not None for g in grants] == [True, True, True, False]
     assert [g.lease is not None for g in singles] == [True, False]
@@ -175,15 +181,15 @@ async def test_leases_are_kept_while_their_holder_lives_and_freed_when_it_dies(o
     living = await connect(own_server.url, lease_s=0.7)
     dying = await connect(own_server.url, lease_s=0.7)
     claims = (Claim(slots(), "tenant"),)
-    await living.reserve("acme", claims, b"kept")
-    await dying.reserve("acme", claims, b"left")
+    await living.reserve(*order_of("acme", claims), b"kept")
+    await dying.reserve(*order_of("acme", claims), b"left")
     await dying._store.close()  # as good as kill -9 to the store
 
     await until(lambda: own_server.ask("XLEN", "ss:{t.acme}:u") == 1, 10)
 
     ((_, row),) = await living.rows("acme")
     assert (row.state, row.record) == ("abandoned", b"left")
-    assert (await living.peek("acme", claims)).remaining == (3,)
+    assert (await living.peek(*order_of("acme", claims))).remaining == (3,)
 
 
 async def test_an_outage_is_one_line_in_the_log(own_server, connect, caplog):
@@ -191,7 +197,7 @@ async def test_an_outage_is_one_line_in_the_log(own_server, connect, caplog):
         ledger = await connect(own_server.url)
         own_server.kill()
         for _ in range(50):
-            await ledger.reserve("acme", (Claim(day(), "tenant", 1),))
+            await ledger.reserve(*order_of("acme", (Claim(day(), "tenant", 1),)))
         own_server.start()
         await until(lambda: ledger._store.is_up, 10)
 
@@ -203,13 +209,13 @@ async def test_an_outage_is_one_line_in_the_log(own_server, connect, caplog):
 
 async def test_closing_hands_over_what_waits_and_takes_no_longer_than_it_may(own_server, connect):
     ledger = await connect(own_server.url)
-    grant = await ledger.reserve("acme", (Claim(day(), "tenant", 100),), b"guess")
+    grant = await ledger.reserve(*order_of("acme", (Claim(day(), "tenant", 100),)), b"guess")
     ledger.settle(grant.lease, Settlement((7,), b"used"))
     await ledger.close(5.0)
     after = own_server.ask("XLEN", "ss:{t.acme}:u")
 
     stuck = await connect(own_server.url)
-    grant = await stuck.reserve("acme", (Claim(day(), "tenant", 100),), b"guess")
+    grant = await stuck.reserve(*order_of("acme", (Claim(day(), "tenant", 100),)), b"guess")
     own_server.freeze()
     stuck.settle(grant.lease, Settlement((7,), b"used"))
     async with asyncio.timeout(PATIENCE_S):

@@ -14,7 +14,7 @@ from proxy.core.errors import (
     TokensLimited,
 )
 from proxy.core.exchange import End, Head, Usage
-from proxy.core.ledger import Claim, Grant, Limit
+from proxy.core.ledger import Claim, Grant, Limit, order_of
 from proxy.core.plan import Plan, Target
 from proxy.policies.quota import Means, QuotaPolicy
 from proxy.rules.allowance import Allowance, AllowanceTable, Bound, Tenancy, budget_of
@@ -59,7 +59,7 @@ class Desk:
 
     async def left(self, *limits):
         claims = tuple(Claim(limit, "tenant", 0) for limit in limits)
-        grant = await self.ledger.peek("acme", claims)
+        grant = await self.ledger.peek(*order_of("acme", claims))
         return grant.remaining
 
 
@@ -394,7 +394,7 @@ class Says:
     def __init__(self, grant):
         self.grant, self.settled = grant, []
 
-    async def reserve(self, tenant, claims, record=b""):
+    async def reserve(self, order, amounts, record=b""):
         self.record = record
         return self.grant
 
@@ -408,6 +408,17 @@ async def test_a_closed_limit_refuses_while_the_store_is_down():
         await d.policy.on_request(asked())
 
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
+
+
+async def test_a_full_house_is_refused_on_a_replicas_share_too():
+    """What is left of other limits nobody says then, as nobody looked."""
+    bounds = (bound(REQUESTS, "requests"), bound(SLOTS, "slots"))
+    d = desk(*bounds, ledger=Says(Grant(None, 1, 0.0, is_local=True)))
+    x = asked()
+    with pytest.raises(RateLimited):
+        await d.policy.on_request(x)
+
+    assert x.answer_headers == []
 
 
 @pytest.mark.parametrize(
@@ -425,7 +436,7 @@ async def test_what_was_admitted_without_the_store_is_noted(grant, note):
     d.policy.on_end(answered(x), End("complete"))
 
     assert (x.notes, x.answer_headers) == ({"limits": note}, [])
-    assert d.ledger.settled == [("l", (1,))]
+    assert d.ledger.settled == [("l", (1, 150, 50, 1, 200_000))]
 
 
 async def test_a_shared_ledger_is_told_what_stands_if_this_process_dies():

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.exchange import Usage
-from proxy.rules.estimate import FIRST_OUTPUT, MAX_LEARNED, Estimator, Quantile, sizes_of
+from proxy.rules.estimate import (
+    FEW,
+    FIRST_OUTPUT,
+    MAX_LEARNED,
+    PAUSE_S,
+    Estimator,
+    Quantile,
+    sizes_of,
+)
 
 
 def letters(tokens):
@@ -14,7 +22,7 @@ def letters(tokens):
 
 
 def guess(data, *more):
-    return Estimator().prompt("a", "m", sizes_of(data, *more))[0]
+    return Estimator().known("a", "m").prompt(sizes_of(data, *more))[0]
 
 
 @pytest.mark.parametrize(
@@ -43,12 +51,12 @@ def test_any_bytes_have_a_sensible_number_of_tokens(data):
 
 
 def test_before_anything_is_learned_the_answer_is_a_fixed_guess():
-    assert Estimator().answer("a", "m", None) == FIRST_OUTPUT
-    assert Estimator().prompt("a", "m", letters(100)) == (101, 126)
+    assert Estimator().known("a", "m").answer(None) == FIRST_OUTPUT
+    assert Estimator().known("a", "m").prompt(letters(100)) == (101, 126)
 
 
 def test_the_clients_own_bound_of_the_answer_is_kept():
-    assert Estimator().answer("a", "m", 20) == 20
+    assert Estimator().known("a", "m").answer(20) == 20
 
 
 @given(
@@ -60,7 +68,7 @@ def test_the_factor_of_a_model_is_found(factor, prompts):
     for prompt in prompts:
         estimator.learn("a", "m", letters(prompt), Usage(round(prompt * factor), 10))
 
-    found, most = estimator.prompt("a", "m", letters(1000))
+    found, most = estimator.known("a", "m").prompt(letters(1000))
 
     assert abs(found - 1000 * factor) <= 0.05 * 1000 * factor + 2
     assert found <= most <= found * 1.2 + 2
@@ -71,10 +79,23 @@ def test_kinds_of_text_are_learned_apart():
     estimator = Estimator()
     for number in range(400):
         sizes = (100 + number * 37 % 900, 0, 10 + number * 53 % 300, 0, 0, 0)
-        estimator.learn("a", "m", sizes, Usage(sizes[0] // 4 + sizes[2], 10))
+        estimator.learn("a", "m", sizes, Usage(sizes[0] // 4 + sizes[2], 10), at=float(number))
 
-    assert abs(estimator.prompt("a", "m", (4000, 0, 0, 0, 0, 0))[0] - 1000) < 60
-    assert abs(estimator.prompt("a", "m", (0, 0, 1000, 0, 0, 0))[0] - 1000) < 60
+    assert abs(estimator.known("a", "m").prompt((4000, 0, 0, 0, 0, 0))[0] - 1000) < 60
+    assert abs(estimator.known("a", "m").prompt((0, 0, 1000, 0, 0, 0))[0] - 1000) < 60
+
+
+def test_after_the_first_those_of_the_same_moment_teach_nothing():
+    estimator = Estimator()
+    for _ in range(FEW + 1):
+        estimator.learn("a", "m", letters(100), Usage(100, 10), at=5.0)
+    before = estimator.known("a", "m").prompt(letters(100))
+    estimator.learn("a", "m", letters(100), Usage(200, 10), at=5.0 + PAUSE_S / 2)
+    during = estimator.known("a", "m").prompt(letters(100))
+    estimator.learn("a", "m", letters(100), Usage(200, 10), at=5.0 + 2 * PAUSE_S)
+
+    assert during == before
+    assert estimator.known("a", "m").prompt(letters(100)) > before
 
 
 def test_what_one_tenant_teaches_is_not_anothers():
@@ -82,8 +103,8 @@ def test_what_one_tenant_teaches_is_not_anothers():
     estimator.learn("a", "m", letters(100), Usage(200, 1000))
 
     for tenant, model in (("b", "m"), ("a", "n")):
-        assert estimator.prompt(tenant, model, letters(100))[0] == 101
-        assert estimator.answer(tenant, model, None) == FIRST_OUTPUT
+        assert estimator.known(tenant, model).prompt(letters(100))[0] == 101
+        assert estimator.known(tenant, model).answer(None) == FIRST_OUTPUT
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.tuples(*[st.integers(0, 10**7)] * 6))
@@ -92,7 +113,7 @@ def test_no_report_however_absurd_moves_an_estimate_beyond_reason(prompt, output
     for _ in range(5):
         estimator.learn("a", "m", sizes, Usage(prompt, output))
 
-    assert 1000 / 3.1 <= estimator.prompt("a", "m", letters(1000))[0] <= 8001
+    assert 1000 / 3.1 <= estimator.known("a", "m").prompt(letters(1000))[0] <= 8001
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=20, max_size=200))
@@ -125,5 +146,5 @@ def test_no_more_is_remembered_than_there_is_room_for():
     for number in range(MAX_LEARNED + 10):
         estimator.learn("a", f"m{number}", letters(100), Usage(200, 10))
 
-    assert estimator.prompt("a", "m0", letters(100))[0] == 101
-    assert estimator.prompt("a", f"m{MAX_LEARNED}", letters(100))[0] > 190
+    assert estimator.known("a", "m0").prompt(letters(100))[0] == 101
+    assert estimator.known("a", f"m{MAX_LEARNED}").prompt(letters(100))[0] > 190

@@ -14,8 +14,8 @@ def test_a_time_is_written_as_openai_does_and_rounded_up(seconds, text):
     assert duration(seconds) == text
 
 
-def test_the_three_headers_of_a_kind():
-    assert limit_headers("tokens", 600, 7, 1.5) == [
+def test_the_three_headers_of_a_kind_are_of_its_nearest_limit():
+    assert limit_headers([("tokens", (0, 2))], (900, 1, 600), (8, 1, 7), (2.5, 1.0, 1.5)) == [
         (b"x-ratelimit-limit-tokens", b"600"),
         (b"x-ratelimit-remaining-tokens", b"7"),
         (b"x-ratelimit-reset-tokens", b"1.5s"),
