@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import ClientError, StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -82,6 +83,9 @@ class ClientConnection(RequestHandler):
     """One socket of a client.  ``peer`` is its address, empty for a unix socket."""
 
     __slots__ = ("_clients", "head_since", "idle_since", "peer")
+
+    # The slot itself: aiohttp's property is a call for each event of a stream.
+    writing_paused = vars(BaseProtocol)["_paused"]
 
     def __init__(self, clients: ClientServer, **kwargs: Any) -> None:
         super().__init__(clients, **kwargs)

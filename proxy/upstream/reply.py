@@ -196,8 +196,9 @@ class UpstreamReply:
         def sink(data: bytes) -> bool:
             if is_plain and conn.has_content:
                 out = feed(data)
-                if relay.events != x.events:
-                    x.events = relay.events
+                events = relay.events
+                if events != x.events:
+                    x.events = events
                     conn.touched = now()
             else:
                 out = meter(data)

@@ -106,6 +106,16 @@ class Chunked:
         if left > 2 and len(data) <= left - 2:
             self._left = left - len(data)
             return data
+        if not left and not self._in_trailers:
+            eol = data.find(b"\r\n")
+            if _KNOWN.get(data[:eol]) == len(data) - eol - 4 and data.endswith(b"\r\n"):
+                # One whole chunk and nothing else, as a token mostly comes.
+                return data[eol + 2 : -2]
+        return self._walk(data)
+
+    def _walk(self, data: bytes) -> bytes:
+        """Chunk by chunk, from wherever the last read ended."""
+        left = self._left
         at, size = 0, len(data)
         out: list[bytes] = []
         while at < size and not self._in_trailers:
