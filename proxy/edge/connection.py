@@ -146,8 +146,8 @@ class ClientConnection(RequestHandler):
                     # may be anything, so it is not repeated.
                     self.turn_away(BadRequest("the request is not valid HTTP/1.1"))
                     return
-                incoming = Incoming(message, payload, self, self._clients.body_s)
-                self._current_request = cast("Any", incoming)
+                incoming: Any = Incoming(message, payload, self, self._clients.body_s)
+                self._current_request = incoming
                 self._request_in_progress = True
                 try:
                     is_kept = await serve(incoming)

@@ -220,11 +220,12 @@ class Connection(asyncio.Protocol):
         """What has come of the body, or the next of it; ``b""`` at its end."""
         while not self._pending and not self.reader.body.is_done:
             await self._changed()
-        data = self._take()
+        data = self.take()
         self._resume()
         return data
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
+        """What has come and nobody took."""
         data = b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
@@ -237,7 +238,7 @@ class Connection(asyncio.Protocol):
         """
         self._sink = sink
         while True:
-            if self._pending and not sink(self._take()):
+            if self._pending and not sink(self.take()):
                 self._pause()
             if self._is_reading_paused:
                 await drain()
