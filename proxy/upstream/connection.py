@@ -33,7 +33,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class Connection(asyncio.Protocol):
     """One socket to one endpoint, used by one exchange at a time.
 
-    A read is 256 KB at most, which bounds what a client that stops reading can
+    A read is 250 KB at most, which bounds what a client that stops reading can
     make us hold.  To read into a buffer of ours would cost a call more.
     """
 
@@ -98,8 +98,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; bytes when nothing was asked close the socket.
 
-        Of a stream this is what an event costs, so what is always the same is
-        not asked for and nothing is called that can be done here.
+        This is what a streamed event costs: nothing is called that can be done here.
         """
         if not self._is_busy or self._error is not None:
             self.abort()
@@ -117,11 +116,12 @@ class Connection(asyncio.Protocol):
                     return
                 decoder = reader.body
                 self._wake()
-            if self._sink is None or decoder.is_done:
-                # The last of a body waits for its end to be written with it.
+            if self._sink is None:
                 self._keep(body)
             elif body and not self._sink(body):
                 self._pause()
+                self._wake()
+            if decoder.is_done:
                 self._wake()
         except ProxyError as error:
             self.fail(error)
