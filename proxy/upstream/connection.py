@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
                 # The time that a slow client took is not the upstream's.
                 self.touched = self.now()
                 self._resume()
-            if self.reader.body.is_done:
+            if self.reader.body.is_done and self._error is None:
                 return
             await self._changed()
 

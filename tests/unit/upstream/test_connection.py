@@ -64,3 +64,17 @@ async def test_what_came_before_a_fault_is_handed_on_before_it_is_told():
         await conn.pump(lambda data: got.append(data) or True, never)
 
     assert got == [b"hello"]
+
+
+async def test_who_refuses_the_last_bytes_is_heard():
+    conn = asked()
+
+    def refuses(data):
+        raise UpstreamProtocol("no")
+
+    task = asyncio.create_task(conn.pump(refuses, never))
+    await asyncio.sleep(0)
+    conn.data_received(b"5\r\nworld\r\n0\r\n\r\n")
+
+    with pytest.raises(UpstreamProtocol):
+        await task
