@@ -167,8 +167,14 @@ class Leg:
         if self._head:
             data = self._head + data
             self._head = b""
-        self._send(data)
-        return not self._connection.writing_paused
+        # As in ``_send``; a call less for each event of a stream.
+        connection = self._connection
+        transport = connection.transport
+        if transport is None:
+            raise ConnectionResetError
+        self.is_started = True
+        transport.write(data)
+        return not connection.writing_paused
 
     async def drain(self) -> None:
         """Wait until the client has read enough; raises if it has left."""

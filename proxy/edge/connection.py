@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import ClientError, StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
@@ -83,6 +84,9 @@ class ClientConnection(RequestHandler):
 
     __slots__ = ("_clients", "head_since", "idle_since", "peer")
 
+    # The slot itself: aiohttp's property is a call for each event of a stream.
+    writing_paused = vars(BaseProtocol)["_paused"]
+
     def __init__(self, clients: ClientServer, **kwargs: Any) -> None:
         super().__init__(clients, **kwargs)
         self._clients = clients
@@ -142,8 +146,8 @@ class ClientConnection(RequestHandler):
                     # may be anything, so it is not repeated.
                     self.turn_away(BadRequest("the request is not valid HTTP/1.1"))
                     return
-                incoming = Incoming(message, payload, self, self._clients.body_s)
-                self._current_request = cast("Any", incoming)
+                incoming: Any = Incoming(message, payload, self, self._clients.body_s)
+                self._current_request = incoming
                 self._request_in_progress = True
                 try:
                     is_kept = await serve(incoming)

@@ -30,19 +30,15 @@ _RESET: Final = struct.pack("ii", 1, 0)
 """``SO_LINGER`` on, with no time to linger: closing sends RST."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """One socket to one endpoint, used by one exchange at a time.
 
-    ``buffer`` is where the socket is read into.  It is empty again when
-    ``buffer_updated`` returns, so all connections of a loop share one; its
-    size bounds what a client that stops reading can make us hold.
+    A read is 250 KB at most, which bounds what a client that stops reading can
+    make us hold.  To read into a buffer of ours would cost a call more.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, buffer: memoryview, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
         self._loop = loop
-        self._buffer = buffer
         self.now = now
         self.reader = AnswerReader(self, loop)
         self.transport: asyncio.Transport | None = None
@@ -99,42 +95,45 @@ class Connection(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next read goes."""
-        return self._buffer
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer; bytes when nothing was asked close the socket.
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Bytes of the answer; bytes when nothing was asked close the socket."""
-        data = bytes(self._buffer[:nbytes])
+        This is what a streamed event costs: nothing is called that can be done here.
+        """
         if not self._is_busy or self._error is not None:
             self.abort()
             return
-        self.got_bytes = True
         reader = self.reader
+        decoder = reader.body
         try:
-            had_head = reader.head is not None
-            body = reader.feed(data)
-            if reader.head is not None:
-                self._deliver(body)
-                if not had_head:
-                    self._wake()
+            if not decoder.is_done:
+                body = decoder.feed(data)
+            else:
+                # No body is going on: it is a head, or more than the answer.
+                self.got_bytes = True
+                body = reader.feed(data)
+                if reader.head is None:
+                    return
+                decoder = reader.body
+                self._wake()
+            if self._sink is None:
+                self._keep(body)
+            elif body and not self._sink(body):
+                self._pause()
+                self._wake()
+            if decoder.is_done:
+                self._wake()
         except ProxyError as error:
             self.fail(error)
 
-    def _deliver(self, body: bytes) -> None:
+    def _keep(self, body: bytes) -> None:
+        """Hold bytes that nobody takes yet."""
         if body:
-            if self._sink is not None:
-                if not self._sink(body):
-                    self._pause()
-                    self._wake()
-            else:
-                self._pending.append(body)
-                self._pending_size += len(body)
-                if self._pending_size > MAX_PENDING:
-                    self._pause()
-                self._wake()
-        if self.reader.body.is_done:
-            self._wake()
+            self._pending.append(body)
+            self._pending_size += len(body)
+            if self._pending_size > MAX_PENDING:
+                self._pause()
+        self._wake()
 
     def _pause(self) -> None:
         if not self._is_reading_paused and self.transport is not None:
@@ -153,14 +152,15 @@ class Connection(asyncio.BufferedProtocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _changed(self) -> None:
-        """Wait until something happened; raise if it was the end of it."""
+    def _changed(self) -> asyncio.Future[None]:
+        """What to wait for until something happened; raises what ended it.
+
+        Plain, as a coroutine more is a step more whenever somebody waits.
+        """
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        await self._waiter
-        if self._error is not None:
-            raise self._error
+        return self._waiter
 
     # the exchange's side
 
@@ -220,11 +220,12 @@ class Connection(asyncio.BufferedProtocol):
         """What has come of the body, or the next of it; ``b""`` at its end."""
         while not self._pending and not self.reader.body.is_done:
             await self._changed()
-        data = self._take()
+        data = self.take()
         self._resume()
         return data
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
+        """What has come and nobody took."""
         data = b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
@@ -235,16 +236,16 @@ class Connection(asyncio.BufferedProtocol):
 
         When ``sink`` returns false, reading stops until ``drain`` is done.
         """
-        if self._pending and not sink(self._take()):
-            self._pause()
         self._sink = sink
         while True:
+            if self._pending and not sink(self.take()):
+                self._pause()
             if self._is_reading_paused:
                 await drain()
                 # The time that a slow client took is not the upstream's.
                 self.touched = self.now()
                 self._resume()
-            if self.reader.body.is_done:
+            if self.reader.body.is_done and self._error is None:
                 return
             await self._changed()
 

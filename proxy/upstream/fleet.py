@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.rules.retries import RetryBudget
@@ -22,9 +22,6 @@ from proxy.upstream.pool import Origin, Pool
 from proxy.upstream.providers import Provider, salts
 from proxy.upstream.target import Endpoint, Upstream
 from proxy.wire.headers import dropped
-
-READ_SIZE: Final = 64 * 1024
-"""Bytes of one read from an upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +64,11 @@ class Fleet:
         self._now = now
         self._watch = watch
         self._gates: dict[str, Gate] = {}
-        self._buffer = memoryview(bytearray(READ_SIZE))
         self._pools: dict[tuple[object, ...], Pool] = {}
         self._named: list[tuple[str, Pool]] = []
 
     def _connection(self) -> Connection:
-        return Connection(self._loop, self._buffer, self._now)
+        return Connection(self._loop, self._now)
 
     def upstreams(self, specs: Mapping[str, Spec]) -> dict[str, Upstream]:
         """The upstreams of a configuration; pools that it does not use are closed."""

@@ -116,9 +116,12 @@ class UpstreamReply:
                 self._held += self.relay.end()
                 self.relay.check()
         elif self._reads or self.head.status >= 400:
-            parts, size = [], 0
-            while size <= WHOLE and (data := await conn.receive_some()):
-                data = self._inflated(data)
+            parts: list[bytes] = []
+            size, is_over = 0, False
+            while size <= WHOLE and not is_over:
+                # Mostly it came with its head, and there is nobody to wait for.
+                is_over = conn.reader.body.is_done
+                data = self._inflated(conn.take() if is_over else await conn.receive_some())
                 parts.append(data)
                 size += len(data)
             conn.has_content = True
@@ -196,8 +199,9 @@ class UpstreamReply:
         def sink(data: bytes) -> bool:
             if is_plain and conn.has_content:
                 out = feed(data)
-                if relay.events != x.events:
-                    x.events = relay.events
+                events = relay.events
+                if events != x.events:
+                    x.events = events
                     conn.touched = now()
             else:
                 out = meter(data)

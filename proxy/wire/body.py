@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -33,7 +35,15 @@ MAX_NAME: Final = 256
 """Characters of a model's name: it is a key in tables, logs and counters."""
 
 _POLICY_FIELDS: Final = frozenset(POLICY_FIELDS)
-_FIELD_NAMES: Final = re.compile(rb'"(' + "|".join(POLICY_FIELDS).encode() + rb')"\s*:')
+# By their first letters: all names at every quote would be tried twice as long.
+_FIELD_NAMES: Final = re.compile(
+    rb'"('
+    + "|".join(
+        f"{first}(?:{'|'.join(name[1:] for name in names)})"
+        for first, names in groupby(sorted(POLICY_FIELDS), itemgetter(0))
+    ).encode()
+    + rb')"\s*:'
+)
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")

@@ -12,7 +12,7 @@ from proxy.core.endpoint import Dialect
 BLANK: Final = re.compile(rb"(?<=\n)\r?\n")
 """The blank line that ends an event."""
 
-_SAYING: Final = (b'_tokens"', b'"error"', b"[DONE]")
+_SAYING: Final = (b'_tokens"', b'"error"')
 MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
     "chat": _SAYING,
     "plain": _SAYING,
@@ -21,7 +21,7 @@ MARKS: Final[dict[Dialect, tuple[bytes, ...]]] = {
         b"event: response.incomplete", b"event: response.failed", b"event: response.cancelled",
     ),
 }  # fmt: skip
-"""What stands in every event that has something to tell us."""
+"""What stands in every event with an object that has something to tell us."""
 
 TERMINAL: Final = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -47,6 +47,27 @@ def split(data: bytes) -> list[bytes]:
         events.append(data[start : match.end()])
         start = match.end()
     return events
+
+
+def taken_apart(raw: bytes) -> tuple[bytes, list[bytes], bool]:
+    """The payload of one event, its lines without those that break clients'
+    decoders, and whether there were such.
+    """
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        # One line of data, as nearly always: nothing to look for.
+        return raw[6:-2], [raw[:-2]], False
+    payload: list[bytes] = []
+    kept: list[bytes] = []
+    is_mended = False
+    for line in raw.splitlines():
+        if line.startswith(b"data:"):
+            payload.append(line[5:].removeprefix(b" "))
+        elif line.startswith((b"id:", b"retry:")) or line in (b"id", b"retry"):
+            is_mended = True
+            continue
+        if line:
+            kept.append(line)
+    return b"\n".join(payload), kept, is_mended
 
 
 def has_content(event: dict[str, Any]) -> bool:

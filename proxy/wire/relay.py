@@ -20,7 +20,16 @@ import orjson
 from proxy.core.endpoint import Dialect
 from proxy.core.errors import UpstreamTruncated
 from proxy.core.exchange import Usage
-from proxy.wire.events import BLANK, MARKS, TERMINAL, has_content, last_in, number_after, split
+from proxy.wire.events import (
+    BLANK,
+    MARKS,
+    TERMINAL,
+    has_content,
+    last_in,
+    number_after,
+    split,
+    taken_apart,
+)
 from proxy.wire.usage import finish_in, merged, usage_in
 
 MAX_HELD: Final = 64 * 1024
@@ -28,6 +37,7 @@ MAX_HELD: Final = 64 * 1024
 is passed on torn, because nothing that must be hidden is that large."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_DONE: Final = b"data: [DONE]\n\n"
 
 
 class Relay:
@@ -44,6 +54,7 @@ class Relay:
         "_has_bom_passed",
         "_held",
         "_hides_usage",
+        "_is_steady",
         "_tail",
         "error",
         "events",
@@ -61,6 +72,7 @@ class Relay:
         self._tail = b""
         self.is_torn = False
         self._has_bom_passed = False
+        self._is_steady = False  # content has begun, and nothing is held, torn or over
         self.events = 0
         self.usage: Usage | None = None
         self.finish = ""
@@ -71,25 +83,27 @@ class Relay:
     @property
     def sequence_number(self) -> int:
         """The number that the next Responses event would have."""
-        return number_after(self._tail)
+        return number_after(self._tail) if self._dialect == "responses" else 0
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` may go on now: whole events."""
         if (
             # One plain event and nothing else, as a read mostly is.
-            self.has_content
-            and not self._held
+            self._is_steady
             and data.startswith(b"data: {")
             and data.find(b"\n", 7) == len(data) - 2
             and data.endswith(b"\n\n")
             and b'_tokens"' not in data
             and b'"error"' not in data
-            and not self.is_torn
-            and not self.is_done
         ):
             self.events += 1
             self._tail = data
             return data
+        out = self._feed(data)
+        self._is_steady = self.has_content and not (self._held or self.is_torn or self.is_done)
+        return out
+
+    def _feed(self, data: bytes) -> bytes:
         if self._held:
             data = self._held + data
             self._held = b""
@@ -117,26 +131,31 @@ class Relay:
         """Whole events: only those that may say something are taken apart."""
         if self._is_over:
             return b""
-        count = self._count(data)
-        if not count:
+        # Taken off first, as no other event of a chat is without an object.
+        is_last = data.endswith(_DONE) and self._dialect != "responses"
+        plain = data[: -len(_DONE)] if is_last else data
+        count = self._count(plain)
+        if not count and plain:
             return b"".join([self._event(raw) for raw in split(data) if not self._is_over])
         out: list[bytes] = []
         at = 0
-        while not self.has_content and at < len(data):
-            end = data.find(b"\n\n", at) + 2
-            out.append(self._event(data[at:end]))
+        while not self.has_content and at < len(plain):
+            end = plain.find(b"\n\n", at) + 2
+            out.append(self._event(plain[at:end]))
             at = end
-        for start, end in self._spots(data, at):
-            self._skip(data, at, start, out)
-            out.append(self._event(data[start:end]))
+        for start, end in self._spots(plain, at):
+            self._skip(plain, at, start, out)
+            out.append(self._event(plain[start:end]))
             at = end
             if self._is_over:
                 return b"".join(out)
-        if not out:
+        if not out and not is_last:
             self.events += count
             self._tail = data
             return data
-        self._skip(data, at, len(data), out)
+        self._skip(plain, at, len(plain), out)
+        if is_last:
+            out.append(self._event(_DONE))
         return b"".join(out)
 
     @property
@@ -153,8 +172,8 @@ class Relay:
             out.append(self._tail)
 
     def _count(self, data: bytes) -> int:
-        """How many events there are, if every one is one line of data (after a
-        line of event in Responses); 0 if anything else stands in ``data``.
+        """How many events there are, if every one is one line of data that is an
+        object (after a line of event in Responses); 0 if anything else is there.
 
         Beginnings are counted and then line breaks: were there another line
         anywhere, there would be more of them.
@@ -165,8 +184,8 @@ class Relay:
             count = data.count(b"\n\nevent: ") + 1
             is_plain = data.startswith(b"event: ") and data.count(b"\ndata: {") == count
             return count if is_plain and data.count(b"\n") == count * 3 else 0
-        count = data.count(b"\n\ndata: ") + 1
-        is_plain = data.startswith(b"data: ") and data.count(b"\n") == count * 2
+        count = data.count(b"\n\ndata: {") + 1
+        is_plain = data.startswith(b"data: {") and data.count(b"\n") == count * 2
         return count if is_plain else 0
 
     def _spots(self, data: bytes, start: int) -> list[tuple[int, int]]:
@@ -197,18 +216,7 @@ class Relay:
 
     def _event(self, raw: bytes) -> bytes:
         """One whole event: read it, mend it, or drop it."""
-        payload: list[bytes] = []
-        kept: list[bytes] = []
-        is_mended = False
-        for line in raw.splitlines():
-            if line.startswith(b"data:"):
-                payload.append(line[5:].removeprefix(b" "))
-            elif line.startswith((b"id:", b"retry:")) or line in (b"id", b"retry"):
-                is_mended = True
-                continue
-            if line:
-                kept.append(line)
-        data = b"\n".join(payload)
+        data, kept, is_mended = taken_apart(raw)
         if not data:
             is_comment = bool(kept) and all(line.startswith(b":") for line in kept)
             return raw if is_comment and not is_mended else b""
@@ -223,8 +231,7 @@ class Relay:
             if seen is None:
                 return b""
             if seen is not data:
-                kept = [line for line in kept if not line.startswith(b"data:")]
-                kept.append(b"data: " + seen)
+                kept = [*(line for line in kept if not line.startswith(b"data:")), b"data: " + seen]
                 is_mended = True
         self.events += 1
         return b"\n".join(kept) + b"\n\n" if is_mended else raw

@@ -19,6 +19,9 @@ MAX_SIZE_LINE: Final = 1024
 MAX_TRAILERS: Final = 16 * 1024
 """Longest trailer section; they are read and dropped."""
 
+_LAST: Final = b"\r\n0\r\n\r\n"
+"""The end of a chunk and then that of a body, without trailers."""
+
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -106,6 +109,21 @@ class Chunked:
         if left > 2 and len(data) <= left - 2:
             self._left = left - len(data)
             return data
+        if not left and not self._in_trailers:
+            eol = data.find(b"\r\n")
+            if _KNOWN.get(data[:eol]) == len(data) - eol - 4 and data.endswith(b"\r\n"):
+                # One whole chunk and nothing else, as a token mostly comes.
+                return data[eol + 2 : -2]
+            is_last = data.endswith(_LAST)
+            payloads = _cut(data[:-5] if is_last else data)
+            if payloads is not None:
+                self.is_done = is_last
+                return b"".join(payloads)
+        return self._walk(data)
+
+    def _walk(self, data: bytes) -> bytes:
+        """Chunk by chunk, from wherever the last read ended."""
+        left = self._left
         at, size = 0, len(data)
         out: list[bytes] = []
         while at < size and not self._in_trailers:
@@ -175,6 +193,19 @@ class Chunked:
         """Too early unless the last chunk was seen."""
         if not self.is_done:
             raise UpstreamReset("the upstream closed before the last chunk")
+
+
+def _cut(data: bytes) -> list[bytes] | None:
+    """The payloads of ``data`` if it is whole chunks of no line breaks, as the
+    events of a burst are; cut in one go and not one by one.
+
+    Where the pieces between line breaks have the sizes announced before them,
+    they are the chunks.
+    """
+    pieces = data.split(b"\r\n")
+    payloads = pieces[1::2]
+    sizes = [*map(_KNOWN.get, pieces[:-1:2])]
+    return payloads if not pieces[-1] and sizes == [*map(len, payloads)] else None
 
 
 def _size(line: bytes) -> int:

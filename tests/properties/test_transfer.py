@@ -35,6 +35,24 @@ def test_any_tearing_of_chunks_gives_the_same_body(chunks, where, extension, has
     assert decoder.can_reuse
 
 
+@given(
+    st.lists(st.text("\r\n05a", min_size=1, max_size=12).map(str.encode), max_size=6),
+    cuts,
+    st.integers(0, 2),
+)
+def test_line_breaks_and_digits_in_chunks_are_only_bytes(chunks, where, times):
+    # Again and again, as sizes that came before are known at a look.
+    data = encoded(chunks)
+    for _ in range(times + 1):
+        decoder = Chunked()
+
+        body = b"".join(decoder.feed(piece) for piece in torn(data, where))
+
+        assert body == b"".join(chunks)
+        assert decoder.is_done
+        assert decoder.can_reuse
+
+
 @given(pieces, cuts)
 def test_a_chunked_body_that_stops_early_is_never_taken_for_whole(chunks, where):
     data = encoded(chunks)[:-1]

@@ -23,11 +23,10 @@ class Answered(Connection):
 @contextlib.asynccontextmanager
 async def pool(limit, connect_s=5.0):
     loop = asyncio.get_running_loop()
-    buffer = memoryview(bytearray(1024))
     async with Scripted([says(json_answer())]) as up:
         made = Pool(
             Origin("127.0.0.1", up.port),
-            lambda: Answered(loop, buffer, loop.time),
+            lambda: Answered(loop, loop.time),
             limit=limit,
             connect_s=connect_s,
         )
