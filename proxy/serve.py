@@ -43,6 +43,9 @@ log = logging.getLogger("sidestream")
 SWEEP_S: Final = 0.25
 """Seconds between two looks at deadlines; time-outs are that exact."""
 
+CUTTING: Final = 100
+"""Hundredths of a second for what is cut to be told so."""
+
 STORE_S: Final = 0.5
 """Seconds that a start waits for the store; it serves without one."""
 
@@ -234,6 +237,7 @@ class Worker:
 
     async def _leave(self, server: asyncio.Server) -> None:
         """Not ready; wait; stop listening; let streams end; cut what is left."""
+        log.info("leaving with %d requests under way", self.room.in_flight)
         await self._pause(self._drain.delay)
         server.close()
         self._is_leaving = True
@@ -244,6 +248,11 @@ class Worker:
             await self._pause(0.05)
         if self.room.in_flight:
             log.warning("cut %d requests that did not end in time", self.room.in_flight)
+            self.clients.cut()
+            for _ in range(CUTTING):
+                if not self.room.in_flight:
+                    break
+                await asyncio.sleep(0.01)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

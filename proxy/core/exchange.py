@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from proxy.core.endpoint import Endpoint
 from proxy.core.plan import Plan, Target
@@ -54,6 +54,10 @@ class Head:
     content_type: bytes = b""
     length: int | None = None
     is_stream: bool = False
+
+
+CUT: Final = "cut"
+"""What a task is cancelled with when it is the process that leaves, not the client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from proxy.core.errors import ProxyError
-from proxy.core.exchange import End, Exchange, Head
+from proxy.core.errors import Draining, ProxyError
+from proxy.core.exchange import CUT, End, Exchange, Head
 from proxy.core.frame import Frame
 from proxy.core.policy import Answer, Policy, Reply, Send, StreamHalf, Write
+from proxy.core.traces import log_trace
 
 log = logging.getLogger("sidestream.pipeline")
 
@@ -96,7 +96,7 @@ class Pipeline:
 
         With ``after`` only the stages behind that one are entered: a stage
         may send an exchange of its own the rest of the way.  Only
-        cancellation (the client left) is raised, after unwinding.
+        cancellation (the client left, or ``CUT``) is raised, after unwinding.
         """
         entered: list[Policy] = []
         end = End("complete")
@@ -104,7 +104,7 @@ class Pipeline:
         try:
             await self._travel(x, steps, entered, client)
         except asyncio.CancelledError as exc:
-            end = End("client_gone", exc)
+            end = _left(x, client, exc)
             raise
         except ConnectionError as exc:
             # Translated at the upstream adapter, so this one is the client's.
@@ -113,7 +113,7 @@ class Pipeline:
             end = End("upstream_broke" if exc.fault == "upstream" else "refused", exc)
             _refuse(x, client, exc)
         except Exception as exc:
-            _log_bug(f"request {x.id}", exc)
+            log_trace(log, f"request {x.id}", exc)
             end = End("refused", exc)
             _refuse(x, client, Bug(f"internal error; the log names it by request id {x.id}"))
         finally:
@@ -199,7 +199,7 @@ class Pipeline:
             try:
                 stage.on_end(x, end)
             except Exception as exc:
-                _log_bug(f"stage {stage.name} in on_end", exc)
+                log_trace(log, f"stage {stage.name} in on_end", exc)
 
     def _halves(self, x: Exchange, entered: Sequence[Policy], head: Head) -> tuple[StreamHalf, ...]:
         """Innermost first: the answer travels back the way the request came."""
@@ -291,9 +291,10 @@ def _refuse(x: Exchange, client: ClientLeg, error: ProxyError) -> None:
         return
 
 
-def _log_bug(where: str, exc: Exception) -> None:
-    """Log where an exception came from, and not its message, which may quote
-    what it choked on.
-    """
-    frames = "".join(traceback.format_tb(exc.__traceback__))
-    log.error("%s: %s\n%s", where, type(exc).__name__, frames)
+def _left(x: Exchange, client: ClientLeg, exc: asyncio.CancelledError) -> End:
+    """The client has left, or we do and tell it so."""
+    if exc.args != (CUT,):
+        return End("client_gone", exc)
+    error = Draining("the process is shutting down and could not wait for the end", retry_after=1)
+    _refuse(x, client, error)
+    return End("refused", error)

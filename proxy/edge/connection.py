@@ -17,6 +17,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.core.errors import BadRequest, Overloaded, ProxyError, RequestTimeout
+from proxy.core.exchange import CUT
 from proxy.edge.intake import Incoming
 from proxy.wire.faults import error_body
 
@@ -67,6 +68,11 @@ class ClientServer(web.Server):
     def __call__(self) -> RequestHandler:
         """A protocol for a new connection."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
+
+    def cut(self) -> None:
+        """End all requests under way."""
+        for conn in self.connections:
+            cast("ClientConnection", conn).cut()
 
     def sweep(self, now: float) -> None:
         """End heads that take too long with 408, and idle connections quietly."""
@@ -196,6 +202,11 @@ class ClientConnection(RequestHandler):
         """Close so that the client cannot take half an answer for a whole one."""
         if self.transport is not None:
             self.transport.abort()
+
+    def cut(self) -> None:
+        """End the request under way because this process ends; the client is told."""
+        if self._request_in_progress and self._task_handler is not None:
+            self._task_handler.cancel(CUT)
 
     def turn_away(self, error: ProxyError) -> None:
         """Answer without a request and close."""
