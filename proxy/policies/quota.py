@@ -228,7 +228,13 @@ class QuotaPolicy(Policy):
             del self._told[next(iter(self._told))]
         self._told[key] = None
         first = budget.first_soft if kind == "budget_soft" else budget.first_spent
-        grant = await self._ledger.reserve(*order_of(x.tenant, (Claim(first, scope),)))
+        is_known = False
+        try:
+            grant = await self._ledger.reserve(*order_of(x.tenant, (Claim(first, scope),)))
+            is_known = grant.lease is not None or not grant.was_uncounted
+        finally:
+            if not is_known:  # whose request this was has left, or the store is away
+                self._told.pop(key, None)
         if grant.lease is None:
             return
         self._ledger.settle(grant.lease, Settlement((1,)))

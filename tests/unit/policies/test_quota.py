@@ -1,5 +1,7 @@
 """Limits, by the ledger in memory and hands that only the test turns."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 import orjson
@@ -243,6 +245,41 @@ async def test_a_nearly_spent_budget_is_told_once_a_window():
 
     assert before == [("budget_soft", "tenant")]
     assert d.told == before * 2
+
+
+class Interrupted:
+    """A ledger that is left in the middle of the telling of an alert, or is away then."""
+
+    def __init__(self, ledger, answer):
+        self._ledger = ledger
+        self._answer = answer
+        self.calls = 0
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    async def reserve(self, order, amounts, record=b""):
+        self.calls += 1
+        if self.calls == 2:
+            return self._answer()
+        return await self._ledger.reserve(order, amounts, record)
+
+
+def left():
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("answer", [left, lambda: Grant(None, was_uncounted=True)])
+async def test_an_alert_that_was_interrupted_is_told_by_the_next(answer):
+    d = desk(money(soft=0.5))
+    d = desk(money(soft=0.5), ledger=Interrupted(d.ledger, answer))
+    for _ in range(2):
+        x = asked(prompt=600, output=0)
+        with contextlib.suppress(asyncio.CancelledError):
+            await d.policy.on_request(x)
+        d.policy.on_end(answered(x, 1, 0), End("complete"))
+
+    assert d.told == [("budget_soft", "tenant")]
 
 
 async def test_a_spent_budget_may_lead_to_a_cheaper_model_and_goes_on_counting():
