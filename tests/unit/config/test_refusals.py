@@ -63,6 +63,10 @@ BUDGET = "{usd: %s, per: month%s}"
         (BASE + "store: {url: redis://h, timeout: 6s}\n", "timeout must be between 1ms and 5s"),
         (BASE + "log: {usage: {to: ''}}\n", "to names a file"),
         (BASE + "alerts: {webhook: 'ftp://hidden'}\n", "webhook is a URL like https://host/path"),
+        (BASE + "guards: {g: {kind: patterns, patterns: [{name: a, pattern: '('}]}}\n", "RE2 does not take"),
+        (BASE + "guards: {g: {kind: patterns, patterns: [" + ", ".join(
+            f"{{name: c{i}, pattern: 'k{i}[a-z]{{900}}'}}" for i in range(400)) + "]}}\n",
+         "c.yaml:3:13: $.guards.g.patterns: together these are larger than RE2 takes"),
         (BASE + "guards: {g: {kind: http, url: 'http://u:hidden@h/x'}}\n", "credentials go into headers"),
         (BASE + "guards: {g: {kind: http, url: 'http://h/x', headers: {'x y': a}}}\n",
          "this cannot be sent as a header"),
