@@ -15,7 +15,7 @@ def unpacked(data):
         return first, rest
     if first == 0xCF:
         return int.from_bytes(rest[:8], "big"), rest[8:]
-    if first in (0xD9,) or first & 0xE0 == 0xA0:
+    if first == 0xD9 or first & 0xE0 == 0xA0:
         size, rest = (rest[0], rest[1:]) if first == 0xD9 else (first & 0x1F, rest)
         return rest[:size].decode(), rest[size:]
     count, rest = (
