@@ -18,6 +18,9 @@ from proxy.config.schema.content import CATEGORIES, Guard, Rule
 
 Found = Iterator[Problem]
 
+MAX_MEMORY: Final = 32 << 20
+"""Bytes that all patterns of a guard may take together, as where they are searched for."""
+
 _OF_KIND: Final = {
     "patterns": {"pack", "categories", "patterns", "roles"},
     "moderation": {"upstream", "model", "categories", "threshold", "roles", "remember", "window"},
@@ -98,6 +101,8 @@ def _patterns(guard: Guard) -> Found:
     options.case_sensitive = False
     options.dot_nl = True
     options.log_errors = False
+    options.max_mem = MAX_MEMORY
+    sources = []
     for rule in guard.patterns:
         try:
             pattern = re2.compile(rule.source, options=options)
@@ -106,6 +111,7 @@ def _patterns(guard: Guard) -> Found:
             why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
             yield _at(rule, ".pattern", f"RE2 does not take this pattern: {why}")
             continue
+        sources.append(f"(?:{rule.source})")
         if pattern.search("") is not None:
             yield _at(rule, ".pattern", "this pattern finds something in any text")
         if rule.tests is not None:
@@ -115,6 +121,10 @@ def _patterns(guard: Guard) -> Found:
             for i, text in enumerate(rule.tests.no_match):
                 if pattern.search(text) is not None:
                     yield _at(rule, f".tests.no_match[{i}]", "the pattern finds this")
+    try:
+        re2.compile("|".join(sources), options=options)
+    except re2.error:
+        yield _at(guard, ".patterns", "together these are larger than RE2 takes")
 
 
 def _schema(guard: Guard) -> Found:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from proxy.config.nodes import Problem
 from proxy.config.schema import Record, Route, Settings, Target
-from proxy.config.schema.tenants import RouteTo
+from proxy.config.schema.tenants import Budget, RouteTo
 
 HasPrice = Callable[[str], bool]
 
@@ -23,12 +23,12 @@ def money(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
     if used & priced:
         yield from _prices(s, has_price)
     for limits in s.limits.values():
-        seen: dict[tuple[str, str], int] = {}
+        seen: dict[tuple[str, str], Budget] = {}
         for budget in limits.budgets:
-            first = seen.setdefault((budget.per, budget.by), budget.place.line)
-            if first != budget.place.line:
+            first = seen.setdefault((budget.per, budget.by), budget)
+            if first is not budget:
                 what = f"a budget per {budget.per} by {budget.by}"
-                yield _at(budget, "", f"{what} is given already, in line {first}")
+                yield _at(budget, "", f"{what} is given already, in line {first.place.line}")
             action = budget.on_exceeded
             if isinstance(action, RouteTo):
                 yield from _led(s, action, has_price)

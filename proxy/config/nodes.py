@@ -64,10 +64,10 @@ def parse(text: str, file: str) -> yaml.Node:
     if len(text) > MAX_TEXT:
         raise refuse(file, f"the file is over {MAX_TEXT >> 20} MiB")
     try:
+        _bound_depth(text, file)
         node = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        place = _line_and_column(exc.problem_mark)
         what = exc.problem or "this is not YAML"
         if "another document" in what:
             what = "a second document begins here; one file holds one"
@@ -75,12 +75,26 @@ def parse(text: str, file: str) -> yaml.Node:
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise refuse(file, "a character that YAML does not allow", line) from exc
-    except RecursionError as exc:
-        raise refuse(file, "nested too deeply") from exc
     if node is None:
         raise refuse(file, "the file is empty; see config/sidestream.yaml for an example")
     _bound(node, file)
     return node
+
+
+def _line_and_column(mark: Any) -> tuple[int, int]:
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _bound_depth(text: str, file: str) -> None:
+    """Refuse what is nested so deeply that composing it would end the process."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise refuse(file, "nested too deeply", *_line_and_column(event.start_mark))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _bound(root: yaml.Node, file: str) -> None:

@@ -115,7 +115,7 @@ class Incoming:
         if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
             raise UnsupportedEncoding("send the body as it is, or with gzip or deflate")
         payload = self.payload
-        if payload.is_eof():
+        if payload.is_eof() and not self._beginning:
             data = payload.read_nowait(-1)
             if not payload.at_eof() or len(data) > limit:
                 data = await self._collect(limit, data)

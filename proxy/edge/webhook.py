@@ -78,10 +78,11 @@ class Webhook:
 
     async def _send_all(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            while self._waiting:
-                if not await self._send(session, self._waiting.popleft()):
-                    self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
+        while self._waiting:  # again, for what is told while a session closes
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                while self._waiting:
+                    if not await self._send(session, self._waiting.popleft()):
+                        self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
         self._task = None
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> bool:

@@ -215,12 +215,9 @@ class _Whole(StreamHalf):
         try:
             self._note(orjson.loads(raw))
         except orjson.JSONDecodeError:
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError:
-                send(frame)
-                return
-            made: bytes | None = redaction.answer_text(text, is_json=False).encode()
+            text = raw.decode("utf-8", "replace")
+            said = redaction.answer_text(text, is_json=False)
+            made = None if said == text else said.encode()
         else:
             made = rewrite(raw, self._leaf, self._key)
             if made is not None and b'"logprobs"' in made:

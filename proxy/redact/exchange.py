@@ -139,7 +139,7 @@ def _is_clean(source: Source, raw: bytes) -> bool:
             raw = raw.replace(escape, char)
     if raw.isascii():
         return not source.may_find(raw)
-    return not any(source.may_find(view.data) for view in views(raw.decode()))
+    return not any(source.may_find(v.data) for v in views(raw.decode("utf-8", "replace")))
 
 
 def _with(found: list[Finding], more: list[Finding]) -> list[Finding]:

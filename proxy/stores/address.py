@@ -55,7 +55,11 @@ def parse_address(url: str) -> Address:
 
     Raises ``ValueError``, which quotes nothing of the URL but its scheme.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its words may quote what stands before the host.
+        raise ValueError("a store's URL cannot be read") from None
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"a store's URL does not begin with {parts.scheme}://")
     mode, is_tls = _SCHEMES[parts.scheme]

@@ -82,15 +82,16 @@ class Cluster:
 
     def redirected(self, error: str) -> tuple[Link | None, bool]:
         """The server that an error names, and whether it only takes over (``ASK``)."""
-        words = error.split()
-        if len(words) != 3:
-            return None, False
-        host, _, port = words[2].rpartition(":")
-        where = (host or self._address.hosts[0][0], int(port))
-        if words[0] == "MOVED":
-            self._slots[int(words[1])] = where
         self._stirred.set()
-        return self._link(where), words[0] == "ASK"
+        try:
+            word, slot, server = error.split()
+            host, _, port = server.rpartition(":")
+            where = (host or self._address.hosts[0][0], int(port))
+            if word == "MOVED":
+                self._slots[int(slot)] = where
+        except ValueError:
+            return None, False
+        return self._link(where), word == "ASK"
 
     def _link(self, where: Host) -> Link:
         link = self._links.get(where)
@@ -130,8 +131,7 @@ class Cluster:
         """Let go of every server."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
             self._task = None
         for link in self._links.values():
             await link.close()

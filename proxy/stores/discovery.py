@@ -46,7 +46,7 @@ def sentinel_master(address: Address) -> Locate:
         )
         try:
             host, port = await sentinel.discover_master(address.service)
-        except (RedisError, OSError) as exc:
+        except (RedisError, OSError, UnicodeError) as exc:
             raise StoreDown(f"no sentinel names a master: {type(exc).__name__}") from exc
         finally:
             for client in sentinel.sentinels:
@@ -71,7 +71,7 @@ async def cluster_map(address: Address) -> Mapping[int, tuple[str, int]]:
         await cluster.initialize()
         slots = cluster.nodes_manager.slots_cache
         return {slot: (str(n[0].host), int(n[0].port)) for slot, n in slots.items() if n}
-    except (RedisError, OSError) as exc:
+    except (RedisError, OSError, UnicodeError) as exc:
         raise StoreDown(f"no server tells of the cluster: {type(exc).__name__}") from exc
     finally:
         await cluster.aclose()

@@ -32,6 +32,9 @@ _NOT_SERVING: Final = (
     "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "UNBLOCKED", "NOREPLICAS",
     "MISCONF", "OOM", "BUSY", "TRYAGAIN",
 )  # fmt: skip
+_NO_WAY: Final = (OSError, UnicodeError, OverflowError)
+"""Why there is no connection; time-outs, TLS and most names are the first, names
+that are none the second, ports that are none the third."""
 
 Locate = Callable[[], Awaitable[Address]]
 
@@ -161,8 +164,7 @@ class Link:
             try:
                 async with asyncio.timeout(HANDSHAKE_S):
                     self._pipe = await self._connect()
-            except (OSError, StoreDown) as exc:
-                # TimeoutError is an OSError; so are TLS and name errors.
+            except (*_NO_WAY, StoreDown) as exc:
                 self._say_down(str(exc) or type(exc).__name__)
                 self._failures += 1
                 pause = min(MAX_PAUSE_S, 0.05 * 2.0 ** min(self._failures, 10))
@@ -238,7 +240,7 @@ class Link:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 address = await self._locate()
-        except (OSError, StoreDown):
+        except (*_NO_WAY, StoreDown):
             return False
         return self.address is not None and address.hosts != self.address.hosts
 
@@ -247,8 +249,8 @@ class Link:
         self._is_closing = True
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Not to be awaited itself: whoever cancels this would be taken for it.
+            await asyncio.wait({self._task})
             self._task = None
 
 

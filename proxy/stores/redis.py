@@ -225,8 +225,7 @@ class RedisLedger:
             log.error("%d settlements could not be handed over", self._outbox.waiting)
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
             self._task = None
             await self._ask(self._scripts.beat, REPLICAS, (self._name, 0))
         await self._store.close()

@@ -31,7 +31,9 @@ def assemble(endpoint: Endpoint, events: bytes) -> Json | None:
             return _response(frames)
         if endpoint.name in _OBJECTS:
             return _completion(frames, endpoint.name)
-    except (orjson.JSONDecodeError, UpstreamFailed, TypeError, KeyError, AttributeError):
+    except (
+        orjson.JSONDecodeError, UpstreamFailed, TypeError, KeyError, AttributeError, RecursionError,
+    ):  # fmt: skip
         # Not in the form of its kind, so nothing can be said of it.
         return None
     return None

@@ -25,6 +25,8 @@ from proxy.wire.template import Seen, Template
 
 MAX_TEMPLATES: Final = 16
 MAX_PLAIN: Final = 64
+MAX_NUMBER: Final = 10**12
+"""Of events; what is more is no number that an upstream counts with."""
 
 
 class Rewriter:
@@ -143,16 +145,16 @@ class Rewriter:
             self.response_id = str(response.get("id", ""))
         walk = _Walk(self, event, closes)
         each(event, [], walk.look)
+        number = event.get("sequence_number")
+        if not isinstance(number, int) or number > MAX_NUMBER:
+            number = None
         data = None
         if walk.is_changed or self._mark in frame.data:
             data = rewrite(frame.data, walk.leaf, walk.key)
-        before = self._flush(
-            lambda key: key not in walk.fed and ends(key), event.get("sequence_number")
-        )
+        before = self._flush(lambda key: key not in walk.fed and ends(key), number)
         if data is not None and walk.text_changed and b'"logprobs"' in data:
             data = without_logprobs(data)
-        number = event.get("sequence_number")
-        if isinstance(number, int):
+        if number is not None:
             self.next_number = number + self._shift + 1
             if self._shift:
                 data = numbered(data or frame.data, number + self._shift)
@@ -213,7 +215,9 @@ class _Walk:
     __slots__ = ("_closes", "_event", "_made", "_rewriter", "fed", "is_changed", "is_like",
                  "text_changed")  # fmt: skip
 
-    def __init__(self, rewriter: Rewriter, event: dict[str, Any], closes: set[int]) -> None:
+    def __init__(
+        self, rewriter: Rewriter, event: dict[str, Any], closes: set[str | int | None]
+    ) -> None:
         self._rewriter = rewriter
         self._event = event
         self._closes = closes

@@ -36,31 +36,26 @@ def pieces_of(answer: bytes, inputs: Sequence[Input]) -> list[tuple[bytes, int]]
     """
     try:
         whole = orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        return None
-    data = whole.get("data") if isinstance(whole, dict) else None
-    if not isinstance(data, list) or len(data) != len(inputs) or whole.get("error"):
-        return None
-    found: dict[int, Any] = {}
-    for item in data:
-        if not isinstance(item, dict) or not item.get("embedding"):
+        data = whole["data"]
+        if whole.get("error") or len(data) != len(inputs):
             return None
-        found[item.get("index", -1)] = item["embedding"]
-    if found.keys() != set(range(len(inputs))):
+        found = {item["index"]: item["embedding"] for item in data}
+        model = whole.get("model")
+        pieces = [orjson.dumps({"embedding": found[i], "model": model}) for i in range(len(inputs))]
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+        # Not in the form of an answer, or nested deeper than can be written.
+        return None
+    if not all(found.values()):
         return None
     usage = whole.get("usage")
     total = usage.get("prompt_tokens", 0) if isinstance(usage, dict) else 0
-    shares = _shares(total if type(total) is int else 0, [len(i) for i in inputs])
-    model = whole.get("model")
-    return [
-        (orjson.dumps({"embedding": found[i], "model": model}), share)
-        for i, share in enumerate(shares)
-    ]
+    shares = _shares(max(0, total) if type(total) is int else 0, [max(1, len(i)) for i in inputs])
+    return list(zip(pieces, shares, strict=True))
 
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
     """``total`` in parts as large as the sizes say, with nothing lost."""
-    whole = sum(sizes) or 1
+    whole = sum(sizes)
     shares, before, seen = [], 0, 0
     for size in sizes:
         seen += size

@@ -23,7 +23,8 @@ Visit = Callable[[Path, str], str | None]
 """The string to put in the place of one; ``None`` or the same leaves it."""
 
 _TOKEN: Final = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"|([\[\]{},])', re.DOTALL)
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.-]*[0-9]{0,4}")
+_PLAIN_KEY: Final = re.compile(r"(?!.*PII_)[A-Za-z_$][A-Za-z_$.-]*[0-9]{0,4}")
+"""Names as protocols have them; a pseudonym of letters alone is none."""
 
 
 def text_of(literal: bytes) -> str:

@@ -23,6 +23,9 @@ DONE: Final = b"data: [DONE]\n\n"
 _PREFIX: Final = {"chat": b"chatcmpl-", "completions": b"cmpl-", "responses": b"resp_"}
 _COMPACT: Final = (b'"id":"%s"', b'"response_id":"%s"')
 _SPACED: Final = (b'"id": "%s"', b'"response_id": "%s"')
+_ODD: Final = (TypeError, KeyError, AttributeError, ValueError)
+"""What readers raise of an answer that is not in the form of its kind."""
+
 _ID: Final = re.compile(rb"[!#-\[\]-~]{1,128}")  # plain, so never escaped in JSON
 
 
@@ -101,13 +104,21 @@ def parts_of(endpoint: Endpoint, body: bytes, *, is_stream: bool) -> dict[str, A
     ident = whole.get("id")
     made: dict[str, Any] = {
         "kind": endpoint.name,
-        "flaw": flaw_of(endpoint, whole),
         "ident": ident if isinstance(ident, str) and _ID.fullmatch(ident.encode()) else "",
     }
+    try:
+        made["flaw"] = flaw_of(endpoint, whole)
+        if is_stream:
+            made["whole"] = orjson.dumps(whole)
+        elif not made["flaw"] and endpoint.dialect != "plain":
+            # What cannot be told in events would fail whoever asks for them.
+            synthesise(endpoint, whole)
+    except _ODD:
+        return "shape"
     if not is_stream:
         return {**made, "whole": body}
     events, told = _without_end(body) if endpoint.dialect == "chat" else (body, b"")
-    return {**made, "whole": orjson.dumps(whole), "events": events, "told": told}
+    return {**made, "events": events, "told": told}
 
 
 def _without_end(body: bytes) -> tuple[bytes, bytes]:

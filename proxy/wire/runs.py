@@ -55,22 +55,32 @@ def key_of(event: dict[str, Any], path: Path) -> Key | None:
     """The run that the string at ``path`` is a piece of."""
     if path[0] == "choices" and len(path) > 2:
         choice = event["choices"][path[1]]
+        number = _number(choice.get("index"), path[1])
         if path[2] == "text" and len(path) == 3:
-            return choice.get("index", path[1]), "text"
+            return number, "text"
         if path[2] != "delta" or (len(path) > 4 and path[-1] not in _PIECES):
             return None
         if len(path) == 4 and path[3] in ("role", "name", "id", "type"):
             return None
-        return choice.get("index", path[1]), *_named(choice["delta"], path[3:])
+        return number, *_named(choice["delta"], path[3:])
     kind = event.get("type")
     if not isinstance(kind, str):
         return None
     if kind.endswith(".delta") and path == ["delta"] and not kind.endswith("audio.delta"):
         part = event.get("content_index", event.get("summary_index"))
-        return kind, event.get("output_index"), part, event.get("item_id")
+        item = event.get("item_id")
+        return (
+            kind, _number(event.get("output_index")), _number(part),
+            item if isinstance(item, str) else None,
+        )  # fmt: skip
     if kind == "content_block_delta" and path[0] == "delta" and path[-1] in _PIECES:
-        return kind, event.get("index"), path[-1], None
+        return kind, _number(event.get("index")), path[-1], None
     return None
+
+
+def _number(given: object, otherwise: str | int | None = None) -> str | int | None:
+    """What an upstream gave as a number, if it is one."""
+    return given if isinstance(given, int) else otherwise
 
 
 def _named(value: Any, path: Path) -> Path:
@@ -83,12 +93,12 @@ def _named(value: Any, path: Path) -> Path:
     return named
 
 
-def closing(event: dict[str, Any]) -> tuple[set[int], Callable[[Key], bool]]:
+def closing(event: dict[str, Any]) -> tuple[set[str | int | None], Callable[[Key], bool]]:
     """Which choices an event ends, and a test for the runs that it ends."""
     choices = event.get("choices")
     if isinstance(choices, list):
         over = {
-            c.get("index", i)
+            _number(c.get("index"), i)
             for i, c in enumerate(choices)
             if isinstance(c, dict) and c.get("finish_reason") is not None
         }
@@ -99,10 +109,10 @@ def closing(event: dict[str, Any]) -> tuple[set[int], Callable[[Key], bool]]:
     if kind in TERMINAL or kind in ("error", "message_stop", "message_delta"):
         return set(), lambda _: True
     if kind == "content_block_stop":
-        index = event.get("index")
+        index = _number(event.get("index"))
         return set(), lambda key: key[1] == index
     if not kind.endswith(".done"):
         return set(), lambda _: False
-    item = event.get("output_index")
-    part = event.get("content_index", event.get("summary_index"))
+    item = _number(event.get("output_index"))
+    part = _number(event.get("content_index", event.get("summary_index")))
     return set(), lambda key: key[1] == item and (part is None or key[2] in (part, None))

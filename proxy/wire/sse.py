@@ -75,8 +75,6 @@ def _event_end(buffer: bytes, start: int) -> int:
 
 
 def _frame(raw: bytes) -> Frame:
-    if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:
-        return Frame(raw, raw[6:-2])
     data: list[bytes] = []
     event = b""
     for line in raw.split(b"\n"):

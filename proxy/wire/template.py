@@ -89,14 +89,9 @@ class Template:
             end = len(raw) - len(self._after)
         else:
             return None
-        literal = raw[start:end]
-        if end < start:
+        if end < start or (text := _said(raw[start:end])) is None:
             return None
-        if b'"' in literal or b"\\" in literal:
-            if not _BODY.fullmatch(literal):
-                return None
-            return frame, start, end, number, orjson.loads(b'"%s"' % literal)
-        return frame, start, end, number, literal.decode()
+        return frame, start, end, number, text
 
     def match_from(self, frames: Sequence[Frame], at: int) -> list[Seen]:
         """The same for as many frames from ``at`` on as are like this."""
@@ -110,10 +105,11 @@ class Template:
             if is_plain and raw.startswith(before) and raw.endswith(after):
                 # Once an event: the plain case costs two comparisons.
                 stop = len(raw) - left
-                literal = raw[start:stop]
-                if start <= stop and b'"' not in literal and b"\\" not in literal:
-                    found.append((frame, start, stop, -1, literal.decode()))
-                    continue
+                text = _said(raw[start:stop]) if start <= stop else None
+                if text is None:
+                    break
+                found.append((frame, start, stop, -1, text))
+                continue
             seen = self.match(frame)
             if seen is None:
                 break
@@ -128,3 +124,13 @@ class Template:
             head = b"%s%d%s" % (self._before, number + shift, self._between)
         made = head + orjson.dumps(text)[1:-1] + frame.raw[stop:]
         return Frame(made, made[made.index(b"{") :].rstrip(), frame.event)
+
+
+def _said(literal: bytes) -> str | None:
+    """What stands between the quotes of a JSON string; ``None`` if that is none."""
+    try:
+        if b'"' not in literal and b"\\" not in literal:
+            return literal.decode()
+        return orjson.loads(b'"%s"' % literal) if _BODY.fullmatch(literal) else None
+    except ValueError:
+        return None

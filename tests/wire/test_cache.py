@@ -851,3 +851,23 @@ async def test_purging_one_key_leaves_all_others(tmp_path):
 
         assert state(await ask(running.port, request(body=other))) == "hit"
         assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+
+ODD_ANSWERS = [
+    {**REPLY, "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]},
+    {**REPLY, "choices": [{"index": 0, "message": 7, "finish_reason": "stop"}]},
+    {**REPLY, "choices": [{**REPLY["choices"][0], "finish_reason": ["stop"]}]},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+async def test_an_answer_in_an_odd_form_is_passed_on_and_fails_nobody_later(tmp_path, odd):
+    """Who asks for a stream next would get nothing, until the entry has run out."""
+    scripts = [says(json_answer(odd)), streams()]
+    async with Scripted(scripts) as up, cached(tmp_path, up.port) as running:
+        first = await ask(running.port, request(body=COLD))
+        again = await ask(running.port, request(body=COLD_STREAM))
+        seen = [event for event in STREAM if event != USAGE_EVENT]
+
+        assert (first.status, first.json) == (200, odd)
+        assert (again.status, state(again), again.body) == (200, "miss", b"".join(seen))

@@ -618,3 +618,24 @@ async def test_the_official_client_reads_restored_streams_of_both_kinds(tmp_path
     assert text == "You are jane@example.com PII_E"
     assert deltas.startswith("You are PII_EMAIL")
     assert final[0].content[0].text == deltas
+
+
+PLAIN = b"HTTP/1.1 200 X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
+ODD_BYTES = b"caf\xe9 " + KEY.encode()
+
+
+@pytest.mark.parametrize("kind", [b"text/plain", b"application/json"])
+async def test_an_answer_that_is_not_utf_8_is_scanned_all_the_same(tmp_path, kind):
+    script = says(PLAIN % (kind, len(ODD_BYTES), ODD_BYTES))
+    answer, _ = await run(tmp_path, chat("hi"), script)
+
+    assert answer.status == 200
+    assert KEY.encode() not in answer.body
+    assert answer.body.startswith("caf\ufffd ".encode())
+
+
+async def test_an_answer_that_is_not_utf_8_and_holds_nothing_goes_on_as_it_came(tmp_path):
+    script = says(PLAIN % (b"text/plain", 4, b"caf\xe9"))
+    answer, _ = await run(tmp_path, chat("hi"), script)
+
+    assert (answer.status, answer.body) == (200, b"caf\xe9")

@@ -27,6 +27,8 @@ COUNTED = Usage(38, 12)
         ("client_gone", {"upstream_status": 429}, Usage(estimated=True)),
         ("upstream_broke", {"upstream_status": 0}, Usage(estimated=True)),
         ("upstream_broke", {"upstream_status": 200, "stream": True, "events": 6}, Usage(40, 5, estimated=True)),
+        ("upstream_broke", {"upstream_status": 200}, Usage(estimated=True)),
+        ("refused", {"upstream_status": 200}, Usage(estimated=True)),
         ("complete", {"upstream_status": 200, "estimate": None}, Usage(estimated=True)),
     ],
 )  # fmt: skip
