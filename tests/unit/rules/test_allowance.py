@@ -17,14 +17,14 @@ def table(*bounds, **more):
 
 
 def scopes(found, *asked):
-    return [scope for _, scope, _ in found.find(*asked).steps]
+    return [scope for _, scope, _ in found.find(*asked).order_for("u", "user/u").spots]
 
 
 def test_a_budget_by_key_is_each_key_s_own_and_the_tenant_s_stays_the_tenant_s():
     found = table(bound("key"), bound("tenant", "tenant"), bound("user"))
 
-    assert scopes(found, "acme", "one", "m") == ["key/one", "tenant", None]
-    assert scopes(found, "acme", "two", "m") == ["key/two", "tenant", None]
+    assert scopes(found, "acme", "one", "m") == ["key/one", "tenant", "user/u"]
+    assert scopes(found, "acme", "two", "m") == ["key/two", "tenant", "user/u"]
 
 
 def test_requests_without_a_key_share_one_budget_by_key():
