@@ -21,7 +21,7 @@ from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
 from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Terms
-from proxy.core.flight import Flights
+from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
-from proxy.core.flight import Filter, Flight, Flights, Follower
+from proxy.core.flight import Filter, Flight, Follower
 from proxy.core.pipeline import ClientLeg
 from proxy.core.ports import Clock, Tasks
 
@@ -46,6 +46,30 @@ class Work(NamedTuple):
     gate: Callable[[], Awaitable[bool]] | None = None
     asker: Exchange | None = None
     beat: Callable[[], Awaitable[object]] | None = None
+
+
+class Flights:
+    """Those in the air, by what they were sent for."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, key: bytes) -> Flight | None:
+        """The one to join, if there is one."""
+        flight = self._by_key.get(key)
+        return flight if flight is not None and flight.may_join else None
+
+    def add(self, key: bytes, flight: Flight) -> None:
+        """From now on it may be joined."""
+        self._by_key[key] = flight
+
+    def drop(self, key: bytes, flight: Flight) -> None:
+        """It is over."""
+        if self._by_key.get(key) is flight:
+            del self._by_key[key]
 
 
 class Fills:

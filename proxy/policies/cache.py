@@ -254,10 +254,9 @@ class CachePolicy(Policy):
             return self._hit(look, look.old, "stale", "expired")
         if status != 200 or x.stream == flight.x.stream:
             return follower
-        if not await follower.over():
-            assert flight.error is not None
-            raise flight.error
-        if flight.made is None and flight.is_kept and flight.head is not None:
+        if not await follower.whole():
+            return None
+        if flight.made is None and flight.head is not None:
             at, terms = self._clock.wall(), look.rule.terms
             flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
         if not isinstance(flight.made, Entry):

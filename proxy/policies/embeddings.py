@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,11 @@ from proxy.rules.freshness import Wish, state_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
 from proxy.wire.kept import held, left_alone, not_cached, say, whole_answer
 from proxy.wire.replay import Entry
+
+MAX_BATCH: Final = 64 << 20
+"""Bytes of an answer that is put together with what is known.  ``max_entry`` is
+each input's own.
+"""
 
 
 @dataclass(slots=True)
@@ -216,12 +221,9 @@ class EmbeddingsPolicy(Policy):
         batch.x.notes["cache"] = word
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
-        flight = part.flight
-        if not await part.over():
-            assert flight.error is not None
-            raise flight.error
-        asked = [batch.inputs[i] for i in missing]
-        pieces = pieces_of(flight.body, asked) if flight.is_kept else None
+        if not await part.whole():
+            return None
+        pieces = pieces_of(part.flight.body, [batch.inputs[i] for i in missing])
         if pieces is None:
             return None
         known = {key: (entry.whole, entry.usage[0]) for key, entry in batch.found.items()}
@@ -241,7 +243,8 @@ class EmbeddingsPolicy(Policy):
             x = x.twin()
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
-        return Work(x, name.now, keep, batch.rule.max_entry, asker=batch.x)
+        limit = min(batch.rule.max_entry * len(asked), MAX_BATCH)
+        return Work(x, name.now, keep, limit, asker=batch.x)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
@@ -258,17 +261,21 @@ class EmbeddingsPolicy(Policy):
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
         paid = (fx.cost_nanos or 0) - (fx.spared[1] if fx.spared is not None else 0)
-        pairs = []
+        pairs: list[tuple[Key, bytes]] = []
         for i, (piece, share) in zip(places, pieces, strict=True):
+            if len(piece) > rule.max_entry:
+                continue
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
                 target=fx.target.name if fx.target is not None else "",
                 cost=max(0, paid) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))
+        if len(pairs) < len(pieces):
+            self._meter.unstored(rule.name, "size")
         seconds = terms.ttl + terms.stale
         rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
-        return True
+        return bool(pairs)
 
 
 def _worth(entries: Sequence[Entry]) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from proxy.core.errors import (
     UpstreamReset,
 )
 from proxy.core.exchange import End, Head
-from proxy.core.fills import Fills, Work
-from proxy.core.flight import BACKLOG, Flight, Flights
+from proxy.core.fills import Fills, Flights, Work
+from proxy.core.flight import BACKLOG, Flight
 from tests.kit import FakeClock, exchange
 
 
@@ -155,6 +155,52 @@ async def test_what_is_too_large_to_keep_waits_for_the_slowest():
     assert not made.may_join
     made.finish()
     await one
+
+
+async def test_who_waits_for_the_whole_holds_back_nobody():
+    made, client = flight(limit=10), Client()
+    made.start(made.x, Head(200, []))
+    waiting = [made.follow(exchange(), leads=False, see=None) for _ in range(3)]
+    told = [asyncio.create_task(follower.whole()) for follower in waiting]
+    _, one = await pumping(made, client)
+    await turns()
+    for _ in range(20):
+        assert made.write(b"x" * BACKLOG)
+    assert await asyncio.wait_for(asyncio.gather(*told), 1) == [False] * 3
+    made.finish()
+    await one
+
+    assert sum(map(len, client.got)) == 20 * BACKLOG
+
+
+async def test_who_begins_to_wait_for_the_whole_lets_the_stream_go_on():
+    made = flight(limit=10)
+    made.start(made.x, Head(200, []))
+    late = made.follow(exchange(), leads=False, see=None)
+    assert not made.write(b"x" * (BACKLOG + 1))
+    drained = asyncio.create_task(made.drain())
+    await turns()
+    assert not drained.done()
+
+    assert not await asyncio.wait_for(late.whole(), 1)
+    await asyncio.wait_for(drained, 1)
+
+
+@pytest.mark.parametrize("error", [None, UpstreamReset("gone")])
+async def test_who_waits_for_the_whole_has_it_or_the_failure(error):
+    made = flight()
+    made.start(made.x, Head(200, []))
+    whole = asyncio.create_task(made.follow(exchange(), leads=True, see=None).whole())
+    await turns()
+    made.write(b"a")
+    if error is None:
+        made.finish()
+        assert await whole
+        assert made.body == b"a"
+    else:
+        made.refuse(made.x, error)
+        with pytest.raises(UpstreamReset):
+            await whole
 
 
 async def test_one_may_see_less_than_another():

@@ -3,8 +3,7 @@
 import asyncio
 
 from proxy.core.cache import Key
-from proxy.core.fills import Fills
-from proxy.core.flight import Flights
+from proxy.core.fills import Fills, Flights
 from proxy.policies.idempotency import IdempotencyPolicy
 from tests.kit import FakeClock, exchange
 
