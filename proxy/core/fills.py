@@ -18,6 +18,9 @@ PAUSE_S: Final = 5.0
 """How long after a refresh that failed the next is tried."""
 
 MAX_FAILED: Final = 1000
+MAX_LEFT: Final = 256
+"""How many may go on that everybody has left: they are in no count of requests."""
+
 MAX_TURNS: Final = 3
 """How often one waits for another who is then refused."""
 
@@ -35,7 +38,8 @@ class Work(NamedTuple):
     asks for the usage event though the client may not have.  ``gate`` is asked
     before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
     where ``x`` is not what the client asked; ``beat`` is called every ``BEAT_S``
-    while the answer is on its way.
+    while the answer is on its way.  ``outlasts``: it goes on when all have left,
+    for who asks again.
     """
 
     x: Exchange
@@ -46,6 +50,7 @@ class Work(NamedTuple):
     gate: Callable[[], Awaitable[bool]] | None = None
     asker: Exchange | None = None
     beat: Callable[[], Awaitable[object]] | None = None
+    outlasts: bool = False
 
 
 class Flights:
@@ -56,6 +61,11 @@ class Flights:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    @property
+    def left(self) -> int:
+        """How many go on though nobody waits for them."""
+        return sum(flight.is_left for flight in self._by_key.values())
 
     def find(self, key: bytes) -> Flight | None:
         """The one to join, if there is one."""
@@ -136,11 +146,15 @@ class Fills:
         fx.keeps_usage = work.keeps_usage
         fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
-        flight.is_pinned = for_nobody
+        if for_nobody or work.outlasts:
+            flight.stays = self._may_stay
         self.flights.add(work.name, flight)
         flying = self._fly_if_free(flight, work) if for_nobody else self._fly(flight, work)
         flight.handle = self.tasks.begin(flying)
         return flight
+
+    def _may_stay(self) -> bool:
+        return self.flights.left <= MAX_LEFT
 
     async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -176,6 +190,6 @@ class Fills:
             if is_kept:
                 self._paused.pop(work.name, None)
             flight.handle = None
-            if not flight.has_leader and (flight.is_pinned or end.kind == "complete"):
+            if not flight.has_leader and (flight.stays is not None or end.kind == "complete"):
                 # Of one that was left by all, the one who began it has told.
                 self.told(flight.x, end)

@@ -43,7 +43,7 @@ class Flight:
         self.is_over = False
         self.is_kept = True
         self.handle: Handle | None = None
-        self.is_pinned = False
+        self.stays: Callable[[], bool] | None = None  # asked when nobody is left; none: it ends
         self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False
         self.size = 0
@@ -54,6 +54,11 @@ class Flight:
         self._parts: list[bytes] = []
         self._gone = 0  # parts no longer held
         self._followers: list[Follower] = []
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for it."""
+        return not self._followers
 
     @property
     def end(self) -> int:
@@ -83,15 +88,22 @@ class Flight:
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """Somebody less; the last one ends what is still going on."""
-        if follower in self._followers:
-            self._followers.remove(follower)
-            self.moved()
-            if follower.leads and not self.is_over:
-                self.has_leader = False
-            if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
-                self.handle.cancel()
-                self.abandon()
+        """Somebody less; the last one ends what goes on, unless it is for later."""
+        if follower not in self._followers:
+            return
+        self._followers.remove(follower)
+        self.moved()
+        if self.is_over:
+            return
+        if follower.leads:
+            self.has_leader = False
+        if self.is_left and self.handle is not None and not self._may_stay():
+            self.stays = None
+            self.handle.cancel()
+            self.abandon()
+
+    def _may_stay(self) -> bool:
+        return self.is_kept and self.stays is not None and self.stays()
 
     def abandon(self) -> None:
         """It will not come to an end of its own."""

@@ -2,8 +2,9 @@
 
 A client that does not know whether its request was carried out sends it again
 under the same ``Idempotency-Key``.  Within ten minutes it is given the first
-answer, and while that is still coming in, it is given that.  Only answers that
-were successful are kept: what failed is what the client wants to try again.
+answer, and while that is still coming in, it is given that; so it goes on
+coming in when the client's connection breaks.  Only answers that were
+successful are kept: what failed is what the client wants to try again.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class IdempotencyPolicy(Policy):
         flight = self.fills.flights.find(key.now)
         if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
             raise _reused()
-        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False)
+        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False, outlasts=True)
         if self._vault.is_shared:
             work = work._replace(beat=beat)
         follower = await self.fills.join(work)
