@@ -120,6 +120,11 @@ class Caches:
     def _drop(self, scope: str, name: bytes) -> None:
         for vault in self._vaults.values():
             vault.drop(scope, name)
+        self.flights.purge(self._names(scope, name) if name else ())
+
+    def _names(self, scope: str, name: bytes) -> set[bytes]:
+        """Under what else an answer may be kept."""
+        return {name}.union(*(vault.names(scope, name) for vault in self._vaults.values()))
 
     def vault(self, name: str, cache: schema.Cache) -> SealedVault:
         """The vault of a cache; the same one as before if its keys are."""
@@ -258,8 +263,7 @@ class Caches:
         else:
             scope = f"t.{tenant}" if tenant else "g"
             self._drop(scope, key)
-            names = {key}.union(*(vault.names(scope, key) for vault in self._vaults.values()))
-            await _told(self.shared.drop(scope, key, names))
+            await _told(self.shared.drop(scope, key, self._names(scope, key)))
 
 
 async def _told(work: Awaitable[None]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
+from proxy.core.cache import Key
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
 from proxy.core.flight import Filter, Flight, Follower
@@ -34,6 +35,8 @@ Keep = Callable[[Flight, End], bool]
 class Work(NamedTuple):
     """What is to be asked for, and under which name others find it.
 
+    In ``name`` is the era of its scope, so that after an erasure nobody joins
+    what was begun before it; by ``keys`` it is found when one of them is purged.
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
     before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
@@ -51,6 +54,7 @@ class Work(NamedTuple):
     asker: Exchange | None = None
     beat: Callable[[], Awaitable[object]] | None = None
     outlasts: bool = False
+    keys: Sequence[Key] = ()
 
 
 class Flights:
@@ -75,6 +79,15 @@ class Flights:
     def add(self, key: bytes, flight: Flight) -> None:
         """From now on it may be joined."""
         self._by_key[key] = flight
+
+    def purge(self, names: Collection[bytes]) -> None:
+        """What is to be kept under one of ``names``, or of which is not known, is
+        joined and kept no more.
+        """
+        for key, flight in tuple(self._by_key.items()):
+            if flight.keys and not (names and flight.keys.isdisjoint(names)):
+                flight.is_purged = True
+                del self._by_key[key]
 
     def drop(self, key: bytes, flight: Flight) -> None:
         """It is over."""
@@ -146,6 +159,7 @@ class Fills:
         fx.keeps_usage = work.keeps_usage
         fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
+        flight.keys = frozenset(key.now for key in work.keys)
         if for_nobody or work.outlasts:
             flight.stays = self._may_stay
         self.flights.add(work.name, flight)

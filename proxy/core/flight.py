@@ -33,7 +33,8 @@ class Flight:
     """The ``ClientLeg`` of an exchange without a client.
 
     ``limit`` is how many bytes are kept whole; of a larger answer only what
-    somebody has still to read.  ``error`` is how it failed, if it has.
+    somebody has still to read.  ``error`` is how it failed, if it has.  ``keys``
+    are those its answer is to be kept under, unless ``is_purged``.
     """
 
     def __init__(self, x: Exchange, bell: Callable[[], Bell], limit: int) -> None:
@@ -43,6 +44,8 @@ class Flight:
         self.is_over = False
         self.is_kept = True
         self.handle: Handle | None = None
+        self.keys: frozenset[bytes] = frozenset()
+        self.is_purged = False
         self.stays: Callable[[], bool] | None = None  # asked when nobody is left; none: it ends
         self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False

@@ -64,6 +64,11 @@ class Look:
     place: Place | None = None
     match: Match | None = None
 
+    @property
+    def name(self) -> bytes:
+        """What its flight is called: after an erasure otherwise."""
+        return self.key.now + self.era
+
 
 class CachePolicy(Policy):
     """The exact cache, for the routes that ``rules`` names."""
@@ -118,7 +123,7 @@ class CachePolicy(Policy):
         served = self._serve(look, rule.vault.near(look.scope, look.key), "memory")
         if served is not None:
             return served
-        is_alone = self.fills.flights.find(look.key.now) is None
+        is_alone = self.fills.flights.find(look.name) is None
         if is_alone and wish.reads and rule.vault.is_shared:
             served = await self._far(look)
             if served is not None:
@@ -148,7 +153,7 @@ class CachePolicy(Policy):
             served = self._serve(look, found.data[0], "redis")
             if served is not None:
                 return served
-            is_ours = found.is_leader or self.fills.flights.find(look.key.now) is not None
+            is_ours = found.is_leader or self.fills.flights.find(look.name) is not None
             if is_ours or x.stream or waited >= LEASE_WAIT_S or look.wish.only_cached:
                 return None
             await self.fills.tasks.pause(LEASE_STEP_S)
@@ -271,7 +276,7 @@ class CachePolicy(Policy):
         async def gate() -> bool:
             return await look.rule.vault.may_refresh(look.scope, look.key, LEASE_S)
 
-        return Work(look.x, look.key.now, keep, look.rule.max_entry, gate=gate)
+        return Work(look.x, look.name, keep, look.rule.max_entry, gate=gate, keys=(look.key,))
 
     # keeping
 
@@ -279,7 +284,8 @@ class CachePolicy(Policy):
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
         entry: Entry | str = "end" if end.kind != "complete" else "size"
-        if end.kind == "complete" and flight.is_kept:
+        entry = "purged" if flight.is_purged else entry
+        if entry == "size" and flight.is_kept:
             at, terms = self._clock.wall(), rule.terms
             entry = entry_of(flight.x, flight.head, flight.body, at, terms)
         if isinstance(entry, str):

@@ -244,7 +244,8 @@ class EmbeddingsPolicy(Policy):
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
         limit = min(batch.rule.max_entry * len(asked), MAX_BATCH)
-        return Work(x, name.now, keep, limit, asker=batch.x)
+        keys = [batch.keys[i] for i in places]
+        return Work(x, name.now + batch.era, keep, limit, asker=batch.x, keys=keys)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
@@ -252,11 +253,12 @@ class EmbeddingsPolicy(Policy):
         assert fx.plan is not None
         pieces = None
         is_good = end.kind == "complete" and flight.is_kept and fx.target == fx.plan.targets[0]
-        is_good = is_good and not fx.is_altered
+        is_good = is_good and not (fx.is_altered or flight.is_purged)
         if is_good and head is not None and head.status == 200:
             pieces = pieces_of(flight.body, [batch.inputs[i] for i in places])
         if pieces is None:
-            self._meter.unstored(rule.name, "incomplete" if is_good else "end")
+            why = "purged" if flight.is_purged else "incomplete" if is_good else "end"
+            self._meter.unstored(rule.name, why)
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1

@@ -86,7 +86,7 @@ class IdempotencyPolicy(Policy):
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
-        while self.fills.flights.find(key.now) is None and waited < WAIT_S:
+        while self.fills.flights.find(self._name(scope, key)) is None and waited < WAIT_S:
             found = None
             try:
                 found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
@@ -96,10 +96,14 @@ class IdempotencyPolicy(Policy):
                     self._vault.release(scope, key)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
-            if self.fills.flights.find(key.now) is None:
+            if self.fills.flights.find(self._name(scope, key)) is None:
                 await self.fills.tasks.pause(STEP_S)
                 waited += STEP_S
         return None
+
+    def _name(self, scope: str, key: Key) -> bytes:
+        """What its flight is called: after an erasure otherwise."""
+        return key.now + self._vault.era(scope)
 
     def _replay(self, x: Exchange, data: bytes, asked: Sequence[str]) -> Reply | None:
         try:
@@ -136,10 +140,11 @@ class IdempotencyPolicy(Policy):
         async def beat() -> None:
             await self._vault.far(scope, (key,), lease_s=LEASE_S)
 
-        flight = self.fills.flights.find(key.now)
+        name = self._name(scope, key)
+        flight = self.fills.flights.find(name)
         if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
             raise _reused()
-        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False, outlasts=True)
+        work = Work(x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True)
         if self._vault.is_shared:
             work = work._replace(beat=beat)
         follower = await self.fills.join(work)

@@ -151,3 +151,93 @@ async def test_a_large_stream_that_only_they_wait_for_is_let_go(tmp_path):
 
         assert {a.status for a in await asyncio.gather(*whole)} == {200}
         await asyncio.wait_for(up.peer_left.wait(), 5)
+
+
+async def told(running, path):
+    return await ask(running.worker.admin_port, request(path, key="admin-token"))
+
+
+def named(answer):
+    return answer.headers["cache-status"].partition('key="')[2].rstrip('"')
+
+
+def waits(gates):
+    """Each answer waits for a gate of its own."""
+
+    async def script(peer):
+        await gates[len(peer.upstream.requests) - 1].wait()
+        await peer.send(json_answer())
+
+    return script
+
+
+@pytest.mark.parametrize("key", [(), ("Idempotency-Key: k",)], ids=["cache", "idempotency"])
+async def test_who_asks_after_an_erasure_does_not_follow_what_was_begun_before(tmp_path, key):
+    gates = [asyncio.Event() for _ in range(3)]
+    data = request(body=COLD, headers=key)
+    async with Scripted([waits(gates)]) as up, cached(tmp_path, up.port) as running:
+        before = [asyncio.create_task(ask(running.port, data)) for _ in range(2)]
+        await until(lambda: running.worker.room.in_flight == 2 and up.requests)
+        assert (await told(running, "/api/cache/erase?tenant=acme")).status == 200
+        after = [asyncio.create_task(ask(running.port, data)) for _ in range(2)]
+        await until(lambda: running.worker.room.in_flight == 4 and len(up.requests) == 2)
+        gates[0].set()
+        await asyncio.gather(*before)
+        late = asyncio.create_task(ask(running.port, data))
+        await until(lambda: running.worker.room.in_flight == 3)
+        gates[1].set()
+        answers = [await late, *await asyncio.gather(*after)]
+
+        assert len(up.requests) == 2
+        assert sum("idempotent-replayed" in a.headers or state(a) == "follow" for a in answers) == 2
+
+
+async def test_what_is_purged_while_it_is_under_way_is_not_kept(tmp_path):
+    gates = [asyncio.Event() for _ in range(4)]
+    gates[0].set()
+    async with Scripted([waits(gates)]) as up, cached(tmp_path, up.port) as running:
+        key = named(await ask(running.port, request(body=COLD)))
+        again = request(body=COLD, headers=["Cache-Control: no-cache"])
+        under_way = asyncio.create_task(ask(running.port, again))
+        await until(lambda: len(up.requests) == 2)
+        assert (await told(running, f"/api/cache/purge?tenant=acme&key={key}")).status == 200
+        after = asyncio.create_task(ask(running.port, request(body=COLD)))
+        await until(lambda: len(up.requests) == 3)
+        gates[1].set()
+        assert (await under_way).status == 200
+        late = asyncio.create_task(ask(running.port, request(body=COLD)))
+        await until(lambda: running.worker.room.in_flight == 2)
+        gates[2].set()
+
+        assert [state(await asked) for asked in (after, late)] == ["miss", "follow"]
+        assert state(await ask(running.port, request(body=COLD))) == "hit"
+        assert len(up.requests) == 3
+
+
+async def test_an_input_that_is_purged_while_its_batch_is_under_way_is_not_kept(tmp_path):
+    gate = asyncio.Event()
+    async with Scripted([embeds(gate)]) as up, cached(tmp_path, up.port) as running:
+        key = named(await ask(running.port, batch("a")))
+        headers = ["Cache-Control: no-cache"]
+        both = request(EMBEDDINGS, {"model": "e", "input": ["a", "b"]}, headers=headers)
+        under_way = asyncio.create_task(ask(running.port, both))
+        await until(lambda: len(up.requests) == 2)
+        assert (await told(running, f"/api/cache/purge?tenant=acme&key={key}")).status == 200
+        gate.set()
+        await under_way
+
+        assert state(await ask(running.port, batch("a"))) == "miss"
+
+
+async def test_a_purge_of_another_answer_changes_nothing(tmp_path):
+    gate = asyncio.Event()
+    async with Scripted([waits([gate])]) as up, cached(tmp_path, up.port) as running:
+        asked = [asyncio.create_task(ask(running.port, request(body=COLD))) for _ in range(2)]
+        await until(lambda: running.worker.room.in_flight == 2 and up.requests)
+        assert (await told(running, f"/api/cache/purge?tenant=acme&key={'0' * 40}")).status == 200
+        asked.append(asyncio.create_task(ask(running.port, request(body=COLD))))
+        await until(lambda: running.worker.room.in_flight == 3)
+        gate.set()
+
+        assert [state(await one) for one in asked].count("follow") == 2
+        assert state(await ask(running.port, request(body=COLD))) == "hit"

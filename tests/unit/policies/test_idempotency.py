@@ -25,6 +25,9 @@ class Slow:
         self.asked.set()
         await asyncio.Event().wait()
 
+    def era(self, scope):
+        return b""
+
     def release(self, scope, key):
         self.released.append((scope, key))
 
