@@ -37,6 +37,7 @@ class Work(NamedTuple):
 
     In ``name`` is the era of its scope, so that after an erasure nobody joins
     what was begun before it; by ``keys`` it is found when one of them is purged.
+    Of the same name only those of the same ``ident`` are asked for together.
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
     before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
@@ -55,6 +56,7 @@ class Work(NamedTuple):
     beat: Callable[[], Awaitable[object]] | None = None
     outlasts: bool = False
     keys: Sequence[Key] = ()
+    ident: str = ""
 
 
 class Flights:
@@ -122,6 +124,8 @@ class Fills:
             leads = flight is None
             if flight is None:
                 flight = self._begin(work.x.twin(), work)
+            elif flight.ident != work.ident:
+                return None
             follower = flight.follow(work.asker or work.x, leads=leads, see=see)
             try:
                 await follower.ready()
@@ -159,6 +163,7 @@ class Fills:
         fx.keeps_usage = work.keeps_usage
         fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
+        flight.ident = work.ident
         flight.keys = frozenset(key.now for key in work.keys)
         if for_nobody or work.outlasts:
             flight.stays = self._may_stay

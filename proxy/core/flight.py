@@ -34,7 +34,8 @@ class Flight:
 
     ``limit`` is how many bytes are kept whole; of a larger answer only what
     somebody has still to read.  ``error`` is how it failed, if it has.  ``keys``
-    are those its answer is to be kept under, unless ``is_purged``.
+    are those its answer is to be kept under, unless ``is_purged``; ``ident`` says
+    what was asked, where its name does not.
     """
 
     def __init__(self, x: Exchange, bell: Callable[[], Bell], limit: int) -> None:
@@ -46,6 +47,7 @@ class Flight:
         self.handle: Handle | None = None
         self.keys: frozenset[bytes] = frozenset()
         self.is_purged = False
+        self.ident = ""
         self.stays: Callable[[], bool] | None = None  # asked when nobody is left; none: it ends
         self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False

@@ -66,11 +66,11 @@ class IdempotencyPolicy(Policy):
             return None
         if not 0 < len(given) <= MAX_KEY:
             raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
-        mark = self._marks.get(x.asked_route)
-        if mark is None:
+        rules = self._marks.get(x.asked_route)
+        if rules is None:
             return None
         scope = f"t.{x.tenant}"
-        key = self._vault.key(scope, material(("idempotency", given, x.subject, mark), b""))
+        key = self._vault.key(scope, material(("idempotency", given, x.subject, rules), b""))
         whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
         digests = self._vault.key(scope, material((x.path, x.query), whole))
         whose = x.redaction.whose if x.redaction is not None else ""
@@ -81,7 +81,7 @@ class IdempotencyPolicy(Policy):
             data = await self._far(scope, key)
         if data is not None and (reply := self._replay(x, data, asked)) is not None:
             return reply
-        return await self._join(x, scope, key, asked[0])
+        return await self._join(x, scope, key, asked)
 
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
@@ -112,10 +112,8 @@ class IdempotencyPolicy(Policy):
             return None
         if self._clock.wall() - entry.at >= KEPT_S:
             return None
-        if entry.ident not in asked:
-            if _are_apart(entry.ident, asked[0]):
-                return None
-            raise _reused()
+        if not _is_same(entry.ident, asked):
+            return None
         shown = entry.finish.encode("latin-1")
         kind = shown.partition(b";")[0].strip().lower()
         head = Head(entry.status, [(b"content-type", shown)], kind, is_stream=bool(entry.events))
@@ -126,11 +124,11 @@ class IdempotencyPolicy(Policy):
         _tell(x)
         return Ready(head, body)
 
-    async def _join(self, x: Exchange, scope: str, key: Key, asked: str) -> Reply | None:
+    async def _join(self, x: Exchange, scope: str, key: Key, asked: Sequence[str]) -> Reply | None:
         era = self._vault.era(scope)
 
         def keep(flight: Flight, end: End) -> bool:
-            entry = self._entry(flight, end, asked)
+            entry = self._entry(flight, end, asked[0])
             if entry is None:
                 self._vault.release(scope, key)
                 return False
@@ -142,9 +140,9 @@ class IdempotencyPolicy(Policy):
 
         name = self._name(scope, key)
         flight = self.fills.flights.find(name)
-        if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
-            raise _reused()
-        work = Work(x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True)
+        if flight is not None and not _is_same(flight.ident, asked):
+            return None
+        work = Work(x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True, ident=asked[0])
         if self._vault.is_shared:
             work = work._replace(beat=beat)
         follower = await self.fills.join(work)
@@ -170,14 +168,19 @@ class IdempotencyPolicy(Policy):
         )  # fmt: skip
 
 
-def _are_apart(one: str, two: str) -> bool:
-    """Whether two digests are of bodies with pseudonyms under different keys.
+def _is_same(ident: str, asked: Sequence[str]) -> bool:
+    """Whether it was the same request that came first under the key.  Raises
+    ``KeyReused`` where it was another.
 
-    Then nobody can say if it is the same request, and to refuse one that is
+    With pseudonyms under different keys nobody can say, and to refuse the same
     would be worse than to ask again.
     """
-    whose, other = one.partition(" ")[2], two.partition(" ")[2]
-    return bool(whose and other) and whose != other
+    if ident in asked:
+        return True
+    whose, other = ident.partition(" ")[2], asked[0].partition(" ")[2]
+    if whose and other and whose != other:
+        return False
+    raise KeyReused("this Idempotency-Key was used for another request")
 
 
 def _tell(x: Exchange) -> None:
@@ -185,7 +188,3 @@ def _tell(x: Exchange) -> None:
     x.notes["cache"] = "replay"
     x.answer_headers.append(_REPLAYED)
     mark(x, x.flags)
-
-
-def _reused() -> KeyReused:
-    return KeyReused("this Idempotency-Key was used for another request")

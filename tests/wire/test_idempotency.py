@@ -58,6 +58,30 @@ async def test_at_the_same_time_they_wait_for_the_first(tmp_path):
         assert [a.headers.get("idempotent-replayed") for a in answers].count(None) == 1
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_another_query_is_another_request(tmp_path, is_over):
+    gate = asyncio.Event()
+    headers = ["Idempotency-Key: k1"]
+    one, other = (
+        request(f"/v1/chat/completions?version={n}", CHAT, headers=headers) for n in (1, 2)
+    )
+    async with (
+        Scripted([slowly(gate, json_answer())]) as up,
+        program(tmp_path, up.port, **PATIENT) as running,
+    ):
+        asked = [asyncio.create_task(ask(running.port, one)) for _ in range(2)]
+        while running.worker.room.in_flight < 2 or not up.requests:
+            await asyncio.sleep(0.005)
+        if is_over:
+            gate.set()
+            await asyncio.gather(*asked)
+        assert_refused(await ask(running.port, other), 422, "idempotency_key_reused")
+        gate.set()
+
+        assert {a.status for a in await asyncio.gather(*asked)} == {200}
+        assert len(up.requests) == 1
+
+
 async def test_another_request_under_the_same_key_is_refused(tmp_path):
     async with Scripted([says(json_answer())]) as up, program(tmp_path, up.port) as running:
         await ask(running.port, again())

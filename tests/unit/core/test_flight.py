@@ -276,6 +276,16 @@ async def test_ten_who_join_make_one_exchange():
     assert made.ends == []
 
 
+async def test_who_asks_for_something_else_under_the_same_name_goes_alone():
+    made = fills(answered)
+    one, other = await asyncio.gather(*(made.join(work()._replace(ident=i)) for i in "ab"))
+    await asyncio.gather(*made.tasks.begun)
+
+    assert one.leads
+    assert other is None
+    assert len(made.tasks.begun) == 1
+
+
 async def test_a_refusal_reaches_only_the_one_who_was_refused():
     refused = []
 

@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from proxy.core.cache import Key
 from proxy.core.fills import Fills, Flights
-from proxy.policies.idempotency import IdempotencyPolicy
+from proxy.policies.idempotency import IdempotencyPolicy, KeyReused, _is_same
 from tests.kit import FakeClock, exchange
 
 
@@ -45,3 +47,20 @@ async def test_who_leaves_while_the_store_is_asked_gives_the_lease_back():
     await asyncio.gather(asked, return_exceptions=True)
 
     assert [scope for scope, _ in vault.released] == ["t.acme"]
+
+
+@pytest.mark.parametrize(
+    ("ident", "asked"), [("d k1", ["d k1"]), ("e k1", ["d k1", "e k1"]), ("d ", ["d "])]
+)
+def test_the_same_request_is_known(ident, asked):
+    assert _is_same(ident, asked)
+
+
+def test_with_pseudonyms_under_another_key_nobody_can_say():
+    assert not _is_same("d k1", ["e k2"])
+
+
+@pytest.mark.parametrize(("ident", "asked"), [("d k1", ["e k1"]), ("d ", ["e "]), ("d ", ["e k"])])
+def test_another_request_is_refused(ident, asked):
+    with pytest.raises(KeyReused):
+        _is_same(ident, asked)
