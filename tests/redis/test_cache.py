@@ -424,7 +424,7 @@ async def test_a_replica_that_died_is_not_waited_for_long(tmp_path, server, monk
         Scripted([script, says(json_answer())]) as up,
         cached(tmp_path, up.port, server.url, first="5s") as two,
     ):
-        async with cached(tmp_path, up.port, server.url, first="5s") as one:
+        async with cached(tmp_path, up.port, server.url, first="500ms") as one:
             first = asyncio.create_task(ask(one.port, data))
             await until(lambda: server.ask("KEYS", "ss:{c.*}:l:*"))
             name = server.ask("KEYS", "ss:{c.*}:l:*")[0]
