@@ -30,7 +30,10 @@ each input's own.
 
 @dataclass(slots=True)
 class _Batch:
-    """One request's inputs, their keys, and what is known of each."""
+    """One request's inputs, their keys, and what is known of each.
+
+    ``layer`` is the farthest of those it comes from.
+    """
 
     x: Exchange
     rule: CacheRule
@@ -42,6 +45,7 @@ class _Batch:
     facts: bytes
     found: dict[bytes, Entry]
     stale: dict[bytes, int]
+    layer: str = "memory"
 
     def missing(self) -> list[int]:
         """Where the inputs stand that are not known, each once."""
@@ -139,8 +143,11 @@ class EmbeddingsPolicy(Policy):
             keys = tuple(batch.keys[i] for i in missing)
             found = await vault.far(batch.scope, keys, lease_s=0.0)
             batch.era = vault.era(batch.scope)
+            known = len(batch.found)
             for i, data in zip(missing, found.data, strict=True):
                 self._note(batch, i, data)
+            if len(batch.found) > known:
+                batch.layer = "redis"
 
     def _note(self, batch: _Batch, i: int, data: bytes | None) -> None:
         if data is None:
@@ -162,7 +169,7 @@ class EmbeddingsPolicy(Policy):
         if batch.stale:
             self.fills.refresh(self._work(batch, list(batch.stale.values())))
         entries = batch.served()
-        tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else "memory")
+        tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else batch.layer)
         if batch.rule.charges:
             x.usage, x.cost_nanos = Usage(tokens), nanos
         left = min(entry.at + entry.ttl for entry in entries) - now
