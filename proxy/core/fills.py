@@ -10,6 +10,7 @@ from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
 from proxy.core.flight import Filter, Flight, Follower
 from proxy.core.pipeline import ClientLeg
+from proxy.core.policy import Policy
 from proxy.core.ports import Clock, Tasks
 
 BEAT_S: Final = 5.0
@@ -25,15 +26,15 @@ MAX_LEFT: Final = 256
 MAX_TURNS: Final = 3
 """How often one waits for another who is then refused."""
 
-Rest = Callable[[Exchange, ClientLeg], Coroutine[Any, Any, End]]
-"""Sends an exchange through the stages behind the one that fills."""
+Rest = Callable[[Exchange, ClientLeg, Policy], Coroutine[Any, Any, End]]
+"""Sends an exchange through the stages behind one of them."""
 
 Keep = Callable[[Flight, End], bool]
 """Called when a flight is over, for whatever reason: whether its answer was kept."""
 
 
 class Work(NamedTuple):
-    """What is to be asked for, and under which name others find it.
+    """What is to be asked for, behind which stage, and under which name others find it.
 
     In ``name`` is the era of its scope, so that after an erasure nobody joins
     what was begun before it; by ``keys`` it is found when one of them is purged.
@@ -46,6 +47,7 @@ class Work(NamedTuple):
     for who asks again.
     """
 
+    stage: Policy
     x: Exchange
     name: bytes
     keep: Keep
@@ -98,19 +100,21 @@ class Flights:
 
 
 class Fills:
-    """Starts flights.
+    """Starts flights.  ``told`` hears of those that ended without a client of their own."""
 
-    Whoever builds the pipeline sets ``rest``, and ``told``, which hears of
-    exchanges that ended without a client of their own.
-    """
-
-    rest: Rest
-    told: Callable[[Exchange, End], None]
-
-    def __init__(self, flights: Flights, tasks: Tasks, clock: Clock) -> None:
+    def __init__(
+        self,
+        flights: Flights,
+        tasks: Tasks,
+        clock: Clock,
+        rest: Rest,
+        told: Callable[[Exchange, End], None],
+    ) -> None:
         self.flights = flights
         self.tasks = tasks
         self._clock = clock
+        self._rest = rest
+        self._told = told
         self._paused: dict[bytes, float] = {}
 
     async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
@@ -195,7 +199,7 @@ class Fills:
         end, is_kept = End("client_gone"), False
         beating = self.tasks.begin(self._beat(work.beat)) if work.beat is not None else None
         try:
-            end = await self.rest(flight.x, flight)
+            end = await self._rest(flight.x, flight, work.stage)
             # Those who wait come first.
             await self.tasks.pause(0)
         finally:
@@ -211,4 +215,4 @@ class Fills:
             flight.handle = None
             if not flight.has_leader and (flight.stays is not None or end.kind == "complete"):
                 # Of one that was left by all, the one who began it has told.
-                self.told(flight.x, end)
+                self._told(flight.x, end)

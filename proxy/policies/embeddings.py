@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from proxy.core.cache import Epochs, Key
+from proxy.core.cache import Key
 from proxy.core.exchange import End, Exchange, Usage
-from proxy.core.fills import Fills, Work
+from proxy.core.fills import Work
 from proxy.core.flight import Flight, Follower
-from proxy.core.policy import Policy, Reply
-from proxy.core.ports import Clock
-from proxy.observe.caching import CacheMeter
+from proxy.core.policy import Reply
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
+from proxy.rules.cached import CachedPolicy
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import Wish, state_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
@@ -64,29 +63,10 @@ class _Batch:
         return f'; key="{self.keys[0].now.hex()}"' if len(self.keys) == 1 else ""
 
 
-class EmbeddingsPolicy(Policy):
+class EmbeddingsPolicy(CachedPolicy):
     """The exact cache of embeddings, for the routes that ``rules`` names."""
 
     name = "embeddings"
-
-    def __init__(
-        self,
-        rules: Mapping[str, CacheRule],
-        epochs: Epochs,
-        fills: Fills,
-        meter: CacheMeter,
-        clock: Clock,
-    ) -> None:
-        self._rules = rules
-        self._epochs = epochs
-        self.fills = fills
-        self._meter = meter
-        self._clock = clock
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no route has a cache."""
-        return not self._rules
 
     async def on_request(self, x: Exchange) -> Reply | None:
         """All of the batch from the cache, or the rest from upstream."""
@@ -120,7 +100,7 @@ class EmbeddingsPolicy(Policy):
             reply = self._hit(batch)
             return held(x, reply) if rule.charges else reply
         if batch.wish.only_cached:
-            self._counted(batch, "miss")
+            self._counted(x, rule, "miss")
             raise not_cached(x, "miss", f"detail=not_cached{batch.named()}")
         return await self._fetch(batch, missing)
 
@@ -167,7 +147,7 @@ class EmbeddingsPolicy(Policy):
     def _hit(self, batch: _Batch) -> Reply:
         x, now = batch.x, self._clock.wall()
         if batch.stale:
-            self.fills.refresh(self._work(batch, list(batch.stale.values())))
+            self._fills.refresh(self._work(batch, list(batch.stale.values())))
         entries = batch.served()
         tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else batch.layer)
         if batch.rule.charges:
@@ -198,7 +178,7 @@ class EmbeddingsPolicy(Policy):
         work = self._work(batch, missing)
         if batch.rule.charges and batch.found:
             work.x.spared = _worth(batch.served())
-        follower = await self.fills.join(work)
+        follower = await self._fills.join(work)
         reply: Reply | None = follower
         word, more = "miss", ""
         if follower is not None and not follower.leads:
@@ -219,13 +199,9 @@ class EmbeddingsPolicy(Policy):
         if word == "partial":
             self._avoided(batch, batch.served(), word)
         else:
-            self._counted(batch, word)
+            self._counted(batch.x, batch.rule, word)
         why = "miss" if batch.wish.reads else "request"
         say(batch.x, word, f"fwd={why}{more}{batch.named()}")
-
-    def _counted(self, batch: _Batch, word: str) -> None:
-        self._meter.result(batch.rule.name, word)
-        batch.x.notes["cache"] = word
 
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
         if not await part.whole():
@@ -252,7 +228,7 @@ class EmbeddingsPolicy(Policy):
             x.raw = orjson.dumps(x.body)
         limit = min(batch.rule.max_entry * len(asked), MAX_BATCH)
         keys = [batch.keys[i] for i in places]
-        return Work(x, name.now + batch.era, keep, limit, asker=batch.x, keys=keys)
+        return Work(self, x, name.now + batch.era, keep, limit, asker=batch.x, keys=keys)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""

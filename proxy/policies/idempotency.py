@@ -56,7 +56,7 @@ class IdempotencyPolicy(Policy):
     def __init__(self, vault: Vault, fills: Fills, clock: Clock, marks: Mapping[str, str]) -> None:
         self._vault = vault
         self._marks = marks
-        self.fills = fills
+        self._fills = fills
         self._clock = clock
 
     async def on_request(self, x: Exchange) -> Reply | None:
@@ -86,7 +86,7 @@ class IdempotencyPolicy(Policy):
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
-        while self.fills.flights.find(self._name(scope, key)) is None and waited < WAIT_S:
+        while self._fills.flights.find(self._name(scope, key)) is None and waited < WAIT_S:
             found = None
             try:
                 found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
@@ -96,8 +96,8 @@ class IdempotencyPolicy(Policy):
                     self._vault.release(scope, key)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
-            if self.fills.flights.find(self._name(scope, key)) is None:
-                await self.fills.tasks.pause(STEP_S)
+            if self._fills.flights.find(self._name(scope, key)) is None:
+                await self._fills.tasks.pause(STEP_S)
                 waited += STEP_S
         return None
 
@@ -139,13 +139,15 @@ class IdempotencyPolicy(Policy):
             await self._vault.far(scope, (key,), lease_s=LEASE_S)
 
         name = self._name(scope, key)
-        flight = self.fills.flights.find(name)
+        flight = self._fills.flights.find(name)
         if flight is not None and not _is_same(flight.ident, asked):
             return None
-        work = Work(x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True, ident=asked[0])
+        work = Work(
+            self, x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True, ident=asked[0]
+        )
         if self._vault.is_shared:
             work = work._replace(beat=beat)
-        follower = await self.fills.join(work)
+        follower = await self._fills.join(work)
         if follower is not None and not follower.leads:
             _tell(x)
         return follower

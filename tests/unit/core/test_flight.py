@@ -18,6 +18,7 @@ from proxy.core.errors import (
 from proxy.core.exchange import End, Head
 from proxy.core.fills import Fills, Flights, Work
 from proxy.core.flight import BACKLOG, Flight
+from proxy.core.policy import Policy
 from tests.kit import FakeClock, exchange
 
 
@@ -232,11 +233,16 @@ async def test_only_the_leader_is_told_what_the_upstream_said_of_its_request():
     assert [name for name, _ in other.head.headers] == [b"content-type", b"Retry-After"]
 
 
-def fills(rest):
-    made = Fills(Flights(), Tasks(), FakeClock())
-    made.rest = rest
-    made.ends = []
-    made.told = lambda _, end: made.ends.append(end.kind)
+def fills(rest, clock=None):
+    ends = []
+    made = Fills(
+        Flights(),
+        Tasks(),
+        clock or FakeClock(),
+        lambda x, leg, _: rest(x, leg),
+        lambda _, end: ends.append(end.kind),
+    )
+    made.ends = ends
     return made
 
 
@@ -247,7 +253,7 @@ def work(x=None, kept=None):
         kept.append(end.kind)
         return end.kind == "complete"
 
-    return Work(x or exchange(), b"name", keep, 1000)
+    return Work(Policy(), x or exchange(), b"name", keep, 1000)
 
 
 async def answered(x, leg):
@@ -454,8 +460,7 @@ async def test_a_refresh_that_failed_is_not_tried_again_at_once():
         return End("upstream_broke")
 
     clock = FakeClock()
-    made = Fills(Flights(), Tasks(), clock)
-    made.rest, made.told = rest, lambda *_: None
+    made = fills(rest, clock)
     for _ in range(3):
         made.refresh(work())
         await asyncio.gather(*made.tasks.begun)
