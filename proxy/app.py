@@ -11,7 +11,6 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +59,7 @@ from proxy.policies.watch import WatchPolicy
 from proxy.redact.memory import Conversations
 from proxy.redact.ruleset import Ruleset
 from proxy.redact.vault import TenantKey
+from proxy.rules.cached import CacheMeans
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, load_prices
 from proxy.shared import Caches, marks_of
@@ -123,18 +123,25 @@ class App:
             upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
         guards = self._guarding.made(settings, specs)
+        record = RecordPolicy(self._metrics, self._log, self._clock)
+        fills = Fills(
+            self._caches.flights,
+            self._caches.tasks,
+            self._clock,
+            # Their pipeline is made of the stages that use it.
+            lambda x, leg, stage: pipeline.run(x, leg, after=stage),
+            record.on_end,
+        )
         stages = (
+            # First in, so last out: it sees how everything ended.
+            record,
             *self._arriving(settings, table, guards),
-            *self._answering(settings, guards, upstreams, prices),
+            *self._answering(settings, guards, upstreams, prices, fills),
             *self._counting(settings, table, upstreams, prices),
         )
         # What the configuration gives nothing to do costs nothing either.
         stages = tuple(stage for stage in stages if not stage.is_idle)
         pipeline = Pipeline(stages, forward, Framer)
-        for stage in stages:
-            if isinstance(stage, IdempotencyPolicy | CachePolicy | EmbeddingsPolicy):
-                stage.fills.rest = partial(pipeline.run, after=stage)
-                stage.fills.told = stages[0].on_end
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
 
     def _arriving(
@@ -143,8 +150,6 @@ class App:
         """Who asks for what, where it leads, and whether that may be."""
         guarding = self._guarding
         return (
-            # First in, so last out: it sees how everything ended.
-            RecordPolicy(self._metrics, self._log, self._clock),
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
             AuthenticatePolicy(
@@ -196,20 +201,18 @@ class App:
         guards: Guards,
         upstreams: Mapping[str, Upstream],
         prices: PriceTable,
+        fills: Fills,
     ) -> tuple[Policy, ...]:
         """Answers that are here already, and what may be kept of others."""
         caches, clock = self._caches, self._clock
         rules = caches.rules(settings, upstreams, prices.find)
-
-        def fills() -> Fills:
-            return Fills(caches.flights, caches.tasks, clock)
-
+        means = CacheMeans(rules, caches.shared, fills, caches.meter, clock)
         return (
             # What was answered already is not asked for again, whatever it was.
-            IdempotencyPolicy(caches.first_answers(settings), fills(), clock, marks_of(settings)),
+            IdempotencyPolicy(caches.first_answers(settings), fills, clock, marks_of(settings)),
             # Before what a request costs its tenant: a hit costs nothing.
-            CachePolicy(rules, caches.shared, fills(), caches.meter, clock, caches.meanings.finder),
-            EmbeddingsPolicy(rules, caches.shared, fills(), caches.meter, clock),
+            CachePolicy(means, caches.meanings.finder),
+            EmbeddingsPolicy(means),
             # Behind the caches, so that no answer is kept that was stopped.
             WatchPolicy(guards.answers, guards.panel, self._guarding.count),
         )

@@ -237,22 +237,27 @@ class Worker:
 
     async def _leave(self, server: asyncio.Server) -> None:
         """Not ready; wait; stop listening; let streams end; cut what is left."""
-        log.info("leaving with %d requests under way", self.room.in_flight)
+        log.info("leaving with %d requests under way", self._busy)
         await self._pause(self._drain.delay)
         server.close()
         self._is_leaving = True
         # Idle connections close now, busy ones after their answer.
         self.clients.pre_shutdown()
         until = self._loop.time() + self._drain.grace
-        while self.room.in_flight and self._loop.time() < until and not self._is_forced.is_set():
+        while self._busy and self._loop.time() < until and not self._is_forced.is_set():
             await self._pause(0.05)
-        if self.room.in_flight:
-            log.warning("cut %d requests that did not end in time", self.room.in_flight)
+        if self._busy:
+            log.warning("cut %d requests that did not end in time", self._busy)
             self.clients.cut()
             for _ in range(CUTTING):
                 if not self.room.in_flight:
                     break
                 await asyncio.sleep(0.01)
+
+    @property
+    def _busy(self) -> int:
+        """Requests going on, those among them whose clients are gone."""
+        return self.room.in_flight + self.caches.flights.left
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

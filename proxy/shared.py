@@ -21,7 +21,7 @@ from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
 from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Terms
-from proxy.core.flight import Flights
+from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
@@ -120,6 +120,11 @@ class Caches:
     def _drop(self, scope: str, name: bytes) -> None:
         for vault in self._vaults.values():
             vault.drop(scope, name)
+        self.flights.purge(self._names(scope, name) if name else ())
+
+    def _names(self, scope: str, name: bytes) -> set[bytes]:
+        """Under what else an answer may be kept."""
+        return {name}.union(*(vault.names(scope, name) for vault in self._vaults.values()))
 
     def vault(self, name: str, cache: schema.Cache) -> SealedVault:
         """The vault of a cache; the same one as before if its keys are."""
@@ -258,8 +263,7 @@ class Caches:
         else:
             scope = f"t.{tenant}" if tenant else "g"
             self._drop(scope, key)
-            names = {key}.union(*(vault.names(scope, key) for vault in self._vaults.values()))
-            await _told(self.shared.drop(scope, key, names))
+            await _told(self.shared.drop(scope, key, self._names(scope, key)))
 
 
 async def _told(work: Awaitable[None]) -> None:

@@ -36,7 +36,7 @@ def test_every_module_it_names_exists(name):
 
 def test_every_stage_of_the_program_is_in_the_picture():
     source = (PROXY / "app.py").read_text()
-    stages = re.findall(r"^\s+(\w+)Policy\(", source, re.MULTILINE)
+    stages = re.findall(r"^\s+(?:\w+ = )?(\w+)Policy\(", source, re.MULTILINE)
 
     assert [s.lower() for s in stages] == re.findall(r"\w+", TEXT.split("```")[1].splitlines()[1])[
         :-1

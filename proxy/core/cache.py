@@ -92,3 +92,19 @@ class Epochs(Protocol):
     def of(self, route: str) -> int:
         """The epoch of a route."""
         ...
+
+
+class Meter(Protocol):
+    """Counts what caches do; ``observe.caching`` says which words there are."""
+
+    def result(self, cache: str, result: str) -> None:
+        """One request."""
+        ...
+
+    def hit(self, cache: str, result: str, age: float, tokens: int, nanos: int) -> None:
+        """A request that was answered, and what that avoided."""
+        ...
+
+    def unstored(self, cache: str, reason: str) -> None:
+        """An answer that was not kept."""
+        ...

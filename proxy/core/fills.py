@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
+from proxy.core.cache import Key
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
-from proxy.core.flight import Filter, Flight, Flights, Follower
+from proxy.core.flight import Filter, Flight, Follower
 from proxy.core.pipeline import ClientLeg
+from proxy.core.policy import Policy
 from proxy.core.ports import Clock, Tasks
 
 BEAT_S: Final = 5.0
@@ -18,26 +20,34 @@ PAUSE_S: Final = 5.0
 """How long after a refresh that failed the next is tried."""
 
 MAX_FAILED: Final = 1000
+MAX_LEFT: Final = 256
+"""How many may go on that everybody has left: they are in no count of requests."""
+
 MAX_TURNS: Final = 3
 """How often one waits for another who is then refused."""
 
-Rest = Callable[[Exchange, ClientLeg], Coroutine[Any, Any, End]]
-"""Sends an exchange through the stages behind the one that fills."""
+Rest = Callable[[Exchange, ClientLeg, Policy], Coroutine[Any, Any, End]]
+"""Sends an exchange through the stages behind one of them."""
 
 Keep = Callable[[Flight, End], bool]
 """Called when a flight is over, for whatever reason: whether its answer was kept."""
 
 
 class Work(NamedTuple):
-    """What is to be asked for, and under which name others find it.
+    """What is to be asked for, behind which stage, and under which name others find it.
 
+    In ``name`` is the era of its scope, so that after an erasure nobody joins
+    what was begun before it; by ``keys`` it is found when one of them is purged.
+    Of the same name only those of the same ``ident`` are asked for together.
     ``limit`` is how many bytes of the answer are kept whole; ``keeps_usage``
     asks for the usage event though the client may not have.  ``gate`` is asked
     before a refresh: whether nobody else is at it.  ``asker`` is whom it is for,
     where ``x`` is not what the client asked; ``beat`` is called every ``BEAT_S``
-    while the answer is on its way.
+    while the answer is on its way.  ``outlasts``: it goes on when all have left,
+    for who asks again.
     """
 
+    stage: Policy
     x: Exchange
     name: bytes
     keep: Keep
@@ -46,22 +56,65 @@ class Work(NamedTuple):
     gate: Callable[[], Awaitable[bool]] | None = None
     asker: Exchange | None = None
     beat: Callable[[], Awaitable[object]] | None = None
+    outlasts: bool = False
+    keys: Sequence[Key] = ()
+    ident: str = ""
+
+
+class Flights:
+    """Those in the air, by what they were sent for."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def left(self) -> int:
+        """How many go on though nobody waits for them."""
+        return sum(flight.is_left for flight in self._by_key.values())
+
+    def find(self, key: bytes) -> Flight | None:
+        """The one to join, if there is one."""
+        flight = self._by_key.get(key)
+        return flight if flight is not None and flight.may_join else None
+
+    def add(self, key: bytes, flight: Flight) -> None:
+        """From now on it may be joined."""
+        self._by_key[key] = flight
+
+    def purge(self, names: Collection[bytes]) -> None:
+        """What is to be kept under one of ``names``, or of which is not known, is
+        joined and kept no more.
+        """
+        for key, flight in tuple(self._by_key.items()):
+            if flight.keys and not (names and flight.keys.isdisjoint(names)):
+                flight.is_purged = True
+                del self._by_key[key]
+
+    def drop(self, key: bytes, flight: Flight) -> None:
+        """It is over."""
+        if self._by_key.get(key) is flight:
+            del self._by_key[key]
 
 
 class Fills:
-    """Starts flights.
+    """Starts flights.  ``told`` hears of those that ended without a client of their own."""
 
-    Whoever builds the pipeline sets ``rest``, and ``told``, which hears of
-    exchanges that ended without a client of their own.
-    """
-
-    rest: Rest
-    told: Callable[[Exchange, End], None]
-
-    def __init__(self, flights: Flights, tasks: Tasks, clock: Clock) -> None:
+    def __init__(
+        self,
+        flights: Flights,
+        tasks: Tasks,
+        clock: Clock,
+        rest: Rest,
+        told: Callable[[Exchange, End], None],
+    ) -> None:
         self.flights = flights
         self.tasks = tasks
         self._clock = clock
+        self._rest = rest
+        self._told = told
         self._paused: dict[bytes, float] = {}
 
     async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
@@ -75,6 +128,8 @@ class Fills:
             leads = flight is None
             if flight is None:
                 flight = self._begin(work.x.twin(), work)
+            elif flight.ident != work.ident:
+                return None
             follower = flight.follow(work.asker or work.x, leads=leads, see=see)
             try:
                 await follower.ready()
@@ -112,11 +167,17 @@ class Fills:
         fx.keeps_usage = work.keeps_usage
         fx.source, fx.flags = "", ()
         flight = Flight(fx, self.tasks.bell, work.limit)
-        flight.is_pinned = for_nobody
+        flight.ident = work.ident
+        flight.keys = frozenset(key.now for key in work.keys)
+        if for_nobody or work.outlasts:
+            flight.stays = self._may_stay
         self.flights.add(work.name, flight)
         flying = self._fly_if_free(flight, work) if for_nobody else self._fly(flight, work)
         flight.handle = self.tasks.begin(flying)
         return flight
+
+    def _may_stay(self) -> bool:
+        return self.flights.left <= MAX_LEFT
 
     async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -138,7 +199,7 @@ class Fills:
         end, is_kept = End("client_gone"), False
         beating = self.tasks.begin(self._beat(work.beat)) if work.beat is not None else None
         try:
-            end = await self.rest(flight.x, flight)
+            end = await self._rest(flight.x, flight, work.stage)
             # Those who wait come first.
             await self.tasks.pause(0)
         finally:
@@ -152,6 +213,6 @@ class Fills:
             if is_kept:
                 self._paused.pop(work.name, None)
             flight.handle = None
-            if not flight.has_leader and (flight.is_pinned or end.kind == "complete"):
+            if not flight.has_leader and (flight.stays is not None or end.kind == "complete"):
                 # Of one that was left by all, the one who began it has told.
-                self.told(flight.x, end)
+                self._told(flight.x, end)

@@ -33,7 +33,9 @@ class Flight:
     """The ``ClientLeg`` of an exchange without a client.
 
     ``limit`` is how many bytes are kept whole; of a larger answer only what
-    somebody has still to read.  ``error`` is how it failed, if it has.
+    somebody has still to read.  ``error`` is how it failed, if it has.  ``keys``
+    are those its answer is to be kept under, unless ``is_purged``; ``ident`` says
+    what was asked, where its name does not.
     """
 
     def __init__(self, x: Exchange, bell: Callable[[], Bell], limit: int) -> None:
@@ -43,7 +45,10 @@ class Flight:
         self.is_over = False
         self.is_kept = True
         self.handle: Handle | None = None
-        self.is_pinned = False
+        self.keys: frozenset[bytes] = frozenset()
+        self.is_purged = False
+        self.ident = ""
+        self.stays: Callable[[], bool] | None = None  # asked when nobody is left; none: it ends
         self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False
         self.size = 0
@@ -54,6 +59,11 @@ class Flight:
         self._parts: list[bytes] = []
         self._gone = 0  # parts no longer held
         self._followers: list[Follower] = []
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for it."""
+        return not self._followers
 
     @property
     def end(self) -> int:
@@ -83,15 +93,22 @@ class Flight:
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """Somebody less; the last one ends what is still going on."""
-        if follower in self._followers:
-            self._followers.remove(follower)
-            self.moved()
-            if follower.leads and not self.is_over:
-                self.has_leader = False
-            if not (self._followers or self.is_over or self.is_pinned) and self.handle is not None:
-                self.handle.cancel()
-                self.abandon()
+        """Somebody less; the last one ends what goes on, unless it is for later."""
+        if follower not in self._followers:
+            return
+        self._followers.remove(follower)
+        self.moved()
+        if self.is_over:
+            return
+        if follower.leads:
+            self.has_leader = False
+        if self.is_left and self.handle is not None and not self._may_stay():
+            self.stays = None
+            self.handle.cancel()
+            self.abandon()
+
+    def _may_stay(self) -> bool:
+        return self.is_kept and self.stays is not None and self.stays()
 
     def abandon(self) -> None:
         """It will not come to an end of its own."""
@@ -104,7 +121,7 @@ class Flight:
         self._changed.clear()
 
     async def changed(self) -> None:
-        """Wait for the head, the end, or a follower to fall behind."""
+        """Wait for the head, the end, the limit, or a follower to fall behind."""
         await self._changed.wait()
 
     # the client's leg
@@ -119,15 +136,17 @@ class Flight:
         """More of the body."""
         self._parts.append(data)
         self.size += len(data)
-        if self.size > self._limit:
+        if self.is_kept and self.size > self._limit:
             self.is_kept = False
+            self.ring()
         for follower in tuple(self._followers):
             follower.take(data)
         return self.is_kept or self._trim() <= BACKLOG
 
     def _trim(self) -> int:
         """Let go of what all have read; the bytes that are left."""
-        read = min((f.at for f in self._followers), default=self.end)
+        reading = (f.at for f in self._followers if not f.takes_whole)
+        read = min(reading, default=self.end)
         if read > self._gone:
             del self._parts[: read - self._gone]
             self._gone = read
@@ -160,7 +179,10 @@ class Flight:
 class Follower:
     """The ``Reply`` of one who waits for a flight."""
 
-    __slots__ = ("_failed", "_is_behind", "_see", "_write", "_x", "at", "flight", "head", "leads")
+    __slots__ = (
+        "_failed", "_is_behind", "_see", "_write", "_x", "at", "flight", "head", "leads",
+        "takes_whole",
+    )  # fmt: skip
 
     def __init__(self, flight: Flight, x: Exchange, *, leads: bool, see: Filter | None) -> None:
         self.flight = flight
@@ -171,6 +193,7 @@ class Follower:
         self._is_behind = False
         self.leads = leads
         self.at = 0
+        self.takes_whole = False
         self.head = Head(0, [])
 
     async def ready(self) -> None:
@@ -188,12 +211,21 @@ class Follower:
         length = None if self._see is not None else head.length
         self.head = Head(head.status, list(own), head.content_type, length, head.is_stream)
 
-    async def over(self) -> bool:
-        """Wait for the end; whether it was a good one."""
-        while not self.flight.is_over:
-            await self.flight.changed()
+    async def whole(self) -> bool:
+        """Wait for the end; whether the flight has all of the body then.
+
+        Of an answer too large to keep it is told at once, and it holds back none.
+        Raises as the flight did.
+        """
+        flight = self.flight
+        self.takes_whole = True
+        flight.moved()
+        while flight.is_kept and not flight.is_over:
+            await flight.changed()
         self._note()
-        return self.flight.error is None
+        if flight.error is not None:
+            raise flight.error.with_traceback(None)
+        return flight.is_kept
 
     def _note(self) -> None:
         """What is known of the exchange, for this one's headers and log line."""
@@ -263,27 +295,3 @@ class Follower:
 
 def _is_common(name: bytes) -> bool:
     return name.lower() in _COMMON
-
-
-class Flights:
-    """Those in the air, by what they were sent for."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[bytes, Flight] = {}
-
-    def __len__(self) -> int:
-        return len(self._by_key)
-
-    def find(self, key: bytes) -> Flight | None:
-        """The one to join, if there is one."""
-        flight = self._by_key.get(key)
-        return flight if flight is not None and flight.may_join else None
-
-    def add(self, key: bytes, flight: Flight) -> None:
-        """From now on it may be joined."""
-        self._by_key[key] = flight
-
-    def drop(self, key: bytes, flight: Flight) -> None:
-        """It is over."""
-        if self._by_key.get(key) is flight:
-            del self._by_key[key]

@@ -41,7 +41,9 @@ class CacheMeter:
         self._results[cache, result] += 1
 
     def hit(self, cache: str, result: str, age: float, tokens: int, nanos: int) -> None:
-        """A request that was answered, and what that avoided."""
+        """A request that was answered, and what that avoided; ``result`` is the layer, of
+        several the farthest, or ``stale``, ``semantic`` or ``partial``.
+        """
         self._results[cache, result] += 1
         avoided = self._avoided.get(cache)
         if avoided is None:

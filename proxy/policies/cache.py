@@ -7,19 +7,17 @@ so that a hit costs the tenant nothing.  What goes upstream goes as a flight
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.core.cache import Epochs, Key
+from proxy.core.cache import Key
 from proxy.core.errors import UpstreamFailed
 from proxy.core.exchange import End, Exchange, Usage
-from proxy.core.fills import Fills, Work
+from proxy.core.fills import Work
 from proxy.core.flight import Flight, Follower
-from proxy.core.policy import Policy, Reply
-from proxy.core.ports import Clock
-from proxy.observe.caching import CacheMeter
+from proxy.core.policy import Reply
 from proxy.rules.cacheable import CacheRule
+from proxy.rules.cached import CachedPolicy, CacheMeans
 from proxy.rules.freshness import State, Wish, state_of
 from proxy.rules.guards import mark
 from proxy.rules.keys import Keys
@@ -64,32 +62,21 @@ class Look:
     place: Place | None = None
     match: Match | None = None
 
+    @property
+    def name(self) -> bytes:
+        """What its flight is called: after an erasure otherwise."""
+        return self.key.now + self.era
 
-class CachePolicy(Policy):
+
+class CachePolicy(CachedPolicy):
     """The exact cache, for the routes that ``rules`` names."""
 
     name = "cache"
 
-    def __init__(
-        self,
-        rules: Mapping[str, CacheRule],
-        epochs: Epochs,
-        fills: Fills,
-        meter: CacheMeter,
-        clock: Clock,
-        semantics: Semantics,
-    ) -> None:
-        self._rules = rules
-        self._keys = Keys(epochs)
-        self.fills = fills
+    def __init__(self, means: CacheMeans, semantics: Semantics) -> None:
+        super().__init__(means)
+        self._keys = Keys(means.epochs)
         self._semantics = semantics
-        self._meter = meter
-        self._clock = clock
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no route has a cache."""
-        return not self._rules
 
     async def on_request(self, x: Exchange) -> Reply | None:
         """A hit, an answer on its way to others or to us, or ``None`` to go alone."""
@@ -118,7 +105,7 @@ class CachePolicy(Policy):
         served = self._serve(look, rule.vault.near(look.scope, look.key), "memory")
         if served is not None:
             return served
-        is_alone = self.fills.flights.find(look.key.now) is None
+        is_alone = self._fills.flights.find(look.name) is None
         if is_alone and wish.reads and rule.vault.is_shared:
             served = await self._far(look)
             if served is not None:
@@ -133,7 +120,7 @@ class CachePolicy(Policy):
             if look.match is not None:
                 return self._alike(look, look.match)
         if wish.only_cached:
-            self._counted(look, "miss")
+            self._counted(look.x, rule, "miss")
             raise not_cached(look.x, "miss", f'detail=not_cached; key="{look.key.now.hex()}"')
         return await self._join(look)
 
@@ -148,10 +135,10 @@ class CachePolicy(Policy):
             served = self._serve(look, found.data[0], "redis")
             if served is not None:
                 return served
-            is_ours = found.is_leader or self.fills.flights.find(look.key.now) is not None
+            is_ours = found.is_leader or self._fills.flights.find(look.name) is not None
             if is_ours or x.stream or waited >= LEASE_WAIT_S or look.wish.only_cached:
                 return None
-            await self.fills.tasks.pause(LEASE_STEP_S)
+            await self._fills.tasks.pause(LEASE_STEP_S)
             waited += LEASE_STEP_S
 
     # hits
@@ -180,14 +167,14 @@ class CachePolicy(Policy):
     def _stale(self, look: Look) -> Reply:
         """Give what there is, and ask anew for the next."""
         assert look.old is not None
-        self.fills.refresh(self._work(look))
+        self._fills.refresh(self._work(look))
         return self._hit(look, look.old, "stale", "stale")
 
     def _alike(self, look: Look, match: Match) -> Reply:
         """Give the answer to another question, and now and then look whether it was right."""
         look.rule.vault.release(look.scope, look.key)
         if match.is_sampled:
-            self.fills.refresh(self._work(look))
+            self._fills.refresh(self._work(look))
         # Under its own key, by which it can be purged.
         return self._hit(replace(look, key=match.key), match.entry, "semantic", "fresh")
 
@@ -214,7 +201,7 @@ class CachePolicy(Policy):
         """Follow who is asking the same, or be the one."""
         x = look.x
         try:
-            follower = await self.fills.join(
+            follower = await self._fills.join(
                 self._work(look), without_usage if hides_usage(x) else None
             )
         except UpstreamFailed:
@@ -239,13 +226,9 @@ class CachePolicy(Policy):
         why = "request" if not look.wish.reads else "stale" if look.old else "miss"
         word = "miss" if leads else "follow"
         more = "" if leads else "; collapsed"
-        self._counted(look, word)
+        self._counted(look.x, look.rule, word)
         mark(look.x, look.x.flags)
         say(look.x, word, f'fwd={why}{more}; key="{look.key.now.hex()}"')
-
-    def _counted(self, look: Look, word: str) -> None:
-        self._meter.result(look.rule.name, word)
-        look.x.notes["cache"] = word
 
     async def _fitting(self, look: Look, follower: Follower) -> Reply | None:
         """The flight's answer in the form that is wanted; ``None`` to go alone."""
@@ -254,10 +237,9 @@ class CachePolicy(Policy):
             return self._hit(look, look.old, "stale", "expired")
         if status != 200 or x.stream == flight.x.stream:
             return follower
-        if not await follower.over():
-            assert flight.error is not None
-            raise flight.error
-        if flight.made is None and flight.is_kept and flight.head is not None:
+        if not await follower.whole():
+            return None
+        if flight.made is None and flight.head is not None:
             at, terms = self._clock.wall(), look.rule.terms
             flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
         if not isinstance(flight.made, Entry):
@@ -272,7 +254,8 @@ class CachePolicy(Policy):
         async def gate() -> bool:
             return await look.rule.vault.may_refresh(look.scope, look.key, LEASE_S)
 
-        return Work(look.x, look.key.now, keep, look.rule.max_entry, gate=gate)
+        limit = look.rule.max_entry
+        return Work(self, look.x, look.name, keep, limit, gate=gate, keys=(look.key,))
 
     # keeping
 
@@ -280,7 +263,8 @@ class CachePolicy(Policy):
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
         entry: Entry | str = "end" if end.kind != "complete" else "size"
-        if end.kind == "complete" and flight.is_kept:
+        entry = "purged" if flight.is_purged else entry
+        if entry == "size" and flight.is_kept:
             at, terms = self._clock.wall(), rule.terms
             entry = entry_of(flight.x, flight.head, flight.body, at, terms)
         if isinstance(entry, str):

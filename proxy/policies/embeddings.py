@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from proxy.core.cache import Epochs, Key
+from proxy.core.cache import Key
 from proxy.core.exchange import End, Exchange, Usage
-from proxy.core.fills import Fills, Work
+from proxy.core.fills import Work
 from proxy.core.flight import Flight, Follower
-from proxy.core.policy import Policy, Reply
-from proxy.core.ports import Clock
-from proxy.observe.caching import CacheMeter
+from proxy.core.policy import Reply
 from proxy.rules.cacheable import CacheRule, facts_of, why_not
+from proxy.rules.cached import CachedPolicy
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import Wish, state_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
 from proxy.wire.kept import held, left_alone, not_cached, say, whole_answer
 from proxy.wire.replay import Entry
 
+MAX_BATCH: Final = 64 << 20
+"""Bytes of an answer that is put together with what is known.  ``max_entry`` is
+each input's own.
+"""
+
 
 @dataclass(slots=True)
 class _Batch:
-    """One request's inputs, their keys, and what is known of each."""
+    """One request's inputs, their keys, and what is known of each.
+
+    ``layer`` is the farthest of those it comes from.
+    """
 
     x: Exchange
     rule: CacheRule
@@ -37,6 +44,7 @@ class _Batch:
     facts: bytes
     found: dict[bytes, Entry]
     stale: dict[bytes, int]
+    layer: str = "memory"
 
     def missing(self) -> list[int]:
         """Where the inputs stand that are not known, each once."""
@@ -55,29 +63,10 @@ class _Batch:
         return f'; key="{self.keys[0].now.hex()}"' if len(self.keys) == 1 else ""
 
 
-class EmbeddingsPolicy(Policy):
+class EmbeddingsPolicy(CachedPolicy):
     """The exact cache of embeddings, for the routes that ``rules`` names."""
 
     name = "embeddings"
-
-    def __init__(
-        self,
-        rules: Mapping[str, CacheRule],
-        epochs: Epochs,
-        fills: Fills,
-        meter: CacheMeter,
-        clock: Clock,
-    ) -> None:
-        self._rules = rules
-        self._epochs = epochs
-        self.fills = fills
-        self._meter = meter
-        self._clock = clock
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no route has a cache."""
-        return not self._rules
 
     async def on_request(self, x: Exchange) -> Reply | None:
         """All of the batch from the cache, or the rest from upstream."""
@@ -111,7 +100,7 @@ class EmbeddingsPolicy(Policy):
             reply = self._hit(batch)
             return held(x, reply) if rule.charges else reply
         if batch.wish.only_cached:
-            self._counted(batch, "miss")
+            self._counted(x, rule, "miss")
             raise not_cached(x, "miss", f"detail=not_cached{batch.named()}")
         return await self._fetch(batch, missing)
 
@@ -134,8 +123,11 @@ class EmbeddingsPolicy(Policy):
             keys = tuple(batch.keys[i] for i in missing)
             found = await vault.far(batch.scope, keys, lease_s=0.0)
             batch.era = vault.era(batch.scope)
+            known = len(batch.found)
             for i, data in zip(missing, found.data, strict=True):
                 self._note(batch, i, data)
+            if len(batch.found) > known:
+                batch.layer = "redis"
 
     def _note(self, batch: _Batch, i: int, data: bytes | None) -> None:
         if data is None:
@@ -155,9 +147,9 @@ class EmbeddingsPolicy(Policy):
     def _hit(self, batch: _Batch) -> Reply:
         x, now = batch.x, self._clock.wall()
         if batch.stale:
-            self.fills.refresh(self._work(batch, list(batch.stale.values())))
+            self._fills.refresh(self._work(batch, list(batch.stale.values())))
         entries = batch.served()
-        tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else "memory")
+        tokens, nanos, age = self._avoided(batch, entries, "stale" if batch.stale else batch.layer)
         if batch.rule.charges:
             x.usage, x.cost_nanos = Usage(tokens), nanos
         left = min(entry.at + entry.ttl for entry in entries) - now
@@ -186,7 +178,7 @@ class EmbeddingsPolicy(Policy):
         work = self._work(batch, missing)
         if batch.rule.charges and batch.found:
             work.x.spared = _worth(batch.served())
-        follower = await self.fills.join(work)
+        follower = await self._fills.join(work)
         reply: Reply | None = follower
         word, more = "miss", ""
         if follower is not None and not follower.leads:
@@ -207,21 +199,14 @@ class EmbeddingsPolicy(Policy):
         if word == "partial":
             self._avoided(batch, batch.served(), word)
         else:
-            self._counted(batch, word)
+            self._counted(batch.x, batch.rule, word)
         why = "miss" if batch.wish.reads else "request"
         say(batch.x, word, f"fwd={why}{more}{batch.named()}")
 
-    def _counted(self, batch: _Batch, word: str) -> None:
-        self._meter.result(batch.rule.name, word)
-        batch.x.notes["cache"] = word
-
     async def _joined(self, batch: _Batch, missing: list[int], part: Follower) -> Reply | None:
-        flight = part.flight
-        if not await part.over():
-            assert flight.error is not None
-            raise flight.error
-        asked = [batch.inputs[i] for i in missing]
-        pieces = pieces_of(flight.body, asked) if flight.is_kept else None
+        if not await part.whole():
+            return None
+        pieces = pieces_of(part.flight.body, [batch.inputs[i] for i in missing])
         if pieces is None:
             return None
         known = {key: (entry.whole, entry.usage[0]) for key, entry in batch.found.items()}
@@ -241,7 +226,9 @@ class EmbeddingsPolicy(Policy):
             x = x.twin()
             x.body = {**body, "input": asked}
             x.raw = orjson.dumps(x.body)
-        return Work(x, name.now, keep, batch.rule.max_entry, asker=batch.x)
+        limit = min(batch.rule.max_entry * len(asked), MAX_BATCH)
+        keys = [batch.keys[i] for i in places]
+        return Work(self, x, name.now + batch.era, keep, limit, asker=batch.x, keys=keys)
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
@@ -249,26 +236,31 @@ class EmbeddingsPolicy(Policy):
         assert fx.plan is not None
         pieces = None
         is_good = end.kind == "complete" and flight.is_kept and fx.target == fx.plan.targets[0]
-        is_good = is_good and not fx.is_altered
+        is_good = is_good and not (fx.is_altered or flight.is_purged)
         if is_good and head is not None and head.status == 200:
             pieces = pieces_of(flight.body, [batch.inputs[i] for i in places])
         if pieces is None:
-            self._meter.unstored(rule.name, "incomplete" if is_good else "end")
+            why = "purged" if flight.is_purged else "incomplete" if is_good else "end"
+            self._meter.unstored(rule.name, why)
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
         paid = (fx.cost_nanos or 0) - (fx.spared[1] if fx.spared is not None else 0)
-        pairs = []
+        pairs: list[tuple[Key, bytes]] = []
         for i, (piece, share) in zip(places, pieces, strict=True):
+            if len(piece) > rule.max_entry:
+                continue
             entry = Entry(
                 at=at, ttl=terms.ttl, stale=terms.stale, kind="embeddings", usage=(share, 0),
                 target=fx.target.name if fx.target is not None else "",
                 cost=max(0, paid) * share // total, whole=piece,
             )  # fmt: skip
             pairs.append((batch.keys[i], entry.pack()))
+        if len(pairs) < len(pieces):
+            self._meter.unstored(rule.name, "size")
         seconds = terms.ttl + terms.stale
         rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
-        return True
+        return bool(pairs)
 
 
 def _worth(entries: Sequence[Entry]) -> tuple[int, int]:

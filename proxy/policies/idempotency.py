@@ -2,8 +2,9 @@
 
 A client that does not know whether its request was carried out sends it again
 under the same ``Idempotency-Key``.  Within ten minutes it is given the first
-answer, and while that is still coming in, it is given that.  Only answers that
-were successful are kept: what failed is what the client wants to try again.
+answer, and while that is still coming in, it is given that; so it goes on
+coming in when the client's connection breaks.  Only answers that were
+successful are kept: what failed is what the client wants to try again.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class IdempotencyPolicy(Policy):
     def __init__(self, vault: Vault, fills: Fills, clock: Clock, marks: Mapping[str, str]) -> None:
         self._vault = vault
         self._marks = marks
-        self.fills = fills
+        self._fills = fills
         self._clock = clock
 
     async def on_request(self, x: Exchange) -> Reply | None:
@@ -65,11 +66,11 @@ class IdempotencyPolicy(Policy):
             return None
         if not 0 < len(given) <= MAX_KEY:
             raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
-        mark = self._marks.get(x.asked_route)
-        if mark is None:
+        rules = self._marks.get(x.asked_route)
+        if rules is None:
             return None
         scope = f"t.{x.tenant}"
-        key = self._vault.key(scope, material(("idempotency", given, x.subject, mark), b""))
+        key = self._vault.key(scope, material(("idempotency", given, x.subject, rules), b""))
         whole = orjson.dumps(x.body, option=orjson.OPT_SORT_KEYS)
         digests = self._vault.key(scope, material((x.path, x.query), whole))
         whose = x.redaction.whose if x.redaction is not None else ""
@@ -80,12 +81,12 @@ class IdempotencyPolicy(Policy):
             data = await self._far(scope, key)
         if data is not None and (reply := self._replay(x, data, asked)) is not None:
             return reply
-        return await self._join(x, scope, key, asked[0])
+        return await self._join(x, scope, key, asked)
 
     async def _far(self, scope: str, key: Key) -> bytes | None:
         """What another replica answered, or is about to."""
         waited = 0.0
-        while self.fills.flights.find(key.now) is None and waited < WAIT_S:
+        while self._fills.flights.find(self._name(scope, key)) is None and waited < WAIT_S:
             found = None
             try:
                 found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
@@ -95,10 +96,14 @@ class IdempotencyPolicy(Policy):
                     self._vault.release(scope, key)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
-            if self.fills.flights.find(key.now) is None:
-                await self.fills.tasks.pause(STEP_S)
+            if self._fills.flights.find(self._name(scope, key)) is None:
+                await self._fills.tasks.pause(STEP_S)
                 waited += STEP_S
         return None
+
+    def _name(self, scope: str, key: Key) -> bytes:
+        """What its flight is called: after an erasure otherwise."""
+        return key.now + self._vault.era(scope)
 
     def _replay(self, x: Exchange, data: bytes, asked: Sequence[str]) -> Reply | None:
         try:
@@ -107,10 +112,8 @@ class IdempotencyPolicy(Policy):
             return None
         if self._clock.wall() - entry.at >= KEPT_S:
             return None
-        if entry.ident not in asked:
-            if _are_apart(entry.ident, asked[0]):
-                return None
-            raise _reused()
+        if not _is_same(entry.ident, asked):
+            return None
         shown = entry.finish.encode("latin-1")
         kind = shown.partition(b";")[0].strip().lower()
         head = Head(entry.status, [(b"content-type", shown)], kind, is_stream=bool(entry.events))
@@ -121,11 +124,11 @@ class IdempotencyPolicy(Policy):
         _tell(x)
         return Ready(head, body)
 
-    async def _join(self, x: Exchange, scope: str, key: Key, asked: str) -> Reply | None:
+    async def _join(self, x: Exchange, scope: str, key: Key, asked: Sequence[str]) -> Reply | None:
         era = self._vault.era(scope)
 
         def keep(flight: Flight, end: End) -> bool:
-            entry = self._entry(flight, end, asked)
+            entry = self._entry(flight, end, asked[0])
             if entry is None:
                 self._vault.release(scope, key)
                 return False
@@ -135,13 +138,16 @@ class IdempotencyPolicy(Policy):
         async def beat() -> None:
             await self._vault.far(scope, (key,), lease_s=LEASE_S)
 
-        flight = self.fills.flights.find(key.now)
-        if flight is not None and (flight.x.body != x.body or flight.x.path != x.path):
-            raise _reused()
-        work = Work(x, key.now, keep, MAX_ENTRY, keeps_usage=False)
+        name = self._name(scope, key)
+        flight = self._fills.flights.find(name)
+        if flight is not None and not _is_same(flight.ident, asked):
+            return None
+        work = Work(
+            self, x, name, keep, MAX_ENTRY, keeps_usage=False, outlasts=True, ident=asked[0]
+        )
         if self._vault.is_shared:
             work = work._replace(beat=beat)
-        follower = await self.fills.join(work)
+        follower = await self._fills.join(work)
         if follower is not None and not follower.leads:
             _tell(x)
         return follower
@@ -164,14 +170,19 @@ class IdempotencyPolicy(Policy):
         )  # fmt: skip
 
 
-def _are_apart(one: str, two: str) -> bool:
-    """Whether two digests are of bodies with pseudonyms under different keys.
+def _is_same(ident: str, asked: Sequence[str]) -> bool:
+    """Whether it was the same request that came first under the key.  Raises
+    ``KeyReused`` where it was another.
 
-    Then nobody can say if it is the same request, and to refuse one that is
+    With pseudonyms under different keys nobody can say, and to refuse the same
     would be worse than to ask again.
     """
-    whose, other = one.partition(" ")[2], two.partition(" ")[2]
-    return bool(whose and other) and whose != other
+    if ident in asked:
+        return True
+    whose, other = ident.partition(" ")[2], asked[0].partition(" ")[2]
+    if whose and other and whose != other:
+        return False
+    raise KeyReused("this Idempotency-Key was used for another request")
 
 
 def _tell(x: Exchange) -> None:
@@ -179,7 +190,3 @@ def _tell(x: Exchange) -> None:
     x.notes["cache"] = "replay"
     x.answer_headers.append(_REPLAYED)
     mark(x, x.flags)
-
-
-def _reused() -> KeyReused:
-    return KeyReused("this Idempotency-Key was used for another request")

@@ -165,6 +165,28 @@ async def test_erasing_a_tenant_leaves_nothing_readable_anywhere(tmp_path, serve
         await until(lambda: not any(len(vault.memory) for vault in vaults))
 
 
+async def test_embeddings_count_under_the_layer_they_come_from(tmp_path, server):
+    data = [{"index": i, "embedding": [float(i)]} for i in range(3)]
+    made = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 9}}
+
+    def asking(*inputs):
+        return request("/v1/embeddings", {"model": "e", "input": list(inputs)})
+
+    async with (
+        Scripted([says(json_answer(made))]) as up,
+        cached(tmp_path, up.port, server.url) as one,
+        cached(tmp_path, up.port, server.url) as two,
+    ):
+        await ask(one.port, asking("a", "b", "c"))
+        await stored(server, 3)
+        for inputs in ("a", "ab", "ba", "abc", "abc"):
+            assert state(await ask(two.port, asking(*inputs))) == "hit"
+        results = two.worker.caches.meter._results
+
+        assert results == {("answers", "redis"): 3, ("answers", "memory"): 2}
+        assert len(up.requests) == 1
+
+
 async def test_many_embeddings_are_kept_and_found_at_once(tmp_path, server):
     asked = [f"text {i}" for i in range(250)]
     body = {"model": "e", "input": asked}
@@ -429,7 +451,7 @@ async def test_a_replica_that_died_is_not_waited_for_long(tmp_path, server, monk
         Scripted([script, says(json_answer())]) as up,
         cached(tmp_path, up.port, server.url, first="5s") as two,
     ):
-        async with cached(tmp_path, up.port, server.url, first="5s") as one:
+        async with cached(tmp_path, up.port, server.url, first="500ms") as one:
             first = asyncio.create_task(ask(one.port, data))
             await until(lambda: server.ask("KEYS", "ss:{c.*}:l:*"))
             name = server.ask("KEYS", "ss:{c.*}:l:*")[0]

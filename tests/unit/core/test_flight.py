@@ -16,8 +16,9 @@ from proxy.core.errors import (
     UpstreamReset,
 )
 from proxy.core.exchange import End, Head
-from proxy.core.fills import Fills, Work
-from proxy.core.flight import BACKLOG, Flight, Flights
+from proxy.core.fills import Fills, Flights, Work
+from proxy.core.flight import BACKLOG, Flight
+from proxy.core.policy import Policy
 from tests.kit import FakeClock, exchange
 
 
@@ -157,6 +158,52 @@ async def test_what_is_too_large_to_keep_waits_for_the_slowest():
     await one
 
 
+async def test_who_waits_for_the_whole_holds_back_nobody():
+    made, client = flight(limit=10), Client()
+    made.start(made.x, Head(200, []))
+    waiting = [made.follow(exchange(), leads=False, see=None) for _ in range(3)]
+    told = [asyncio.create_task(follower.whole()) for follower in waiting]
+    _, one = await pumping(made, client)
+    await turns()
+    for _ in range(20):
+        assert made.write(b"x" * BACKLOG)
+    assert await asyncio.wait_for(asyncio.gather(*told), 1) == [False] * 3
+    made.finish()
+    await one
+
+    assert sum(map(len, client.got)) == 20 * BACKLOG
+
+
+async def test_who_begins_to_wait_for_the_whole_lets_the_stream_go_on():
+    made = flight(limit=10)
+    made.start(made.x, Head(200, []))
+    late = made.follow(exchange(), leads=False, see=None)
+    assert not made.write(b"x" * (BACKLOG + 1))
+    drained = asyncio.create_task(made.drain())
+    await turns()
+    assert not drained.done()
+
+    assert not await asyncio.wait_for(late.whole(), 1)
+    await asyncio.wait_for(drained, 1)
+
+
+@pytest.mark.parametrize("error", [None, UpstreamReset("gone")])
+async def test_who_waits_for_the_whole_has_it_or_the_failure(error):
+    made = flight()
+    made.start(made.x, Head(200, []))
+    whole = asyncio.create_task(made.follow(exchange(), leads=True, see=None).whole())
+    await turns()
+    made.write(b"a")
+    if error is None:
+        made.finish()
+        assert await whole
+        assert made.body == b"a"
+    else:
+        made.refuse(made.x, error)
+        with pytest.raises(UpstreamReset):
+            await whole
+
+
 async def test_one_may_see_less_than_another():
     made, less, all_of_it = flight(), Client(), Client()
     made.start(made.x, Head(200, [], length=9))
@@ -186,11 +233,16 @@ async def test_only_the_leader_is_told_what_the_upstream_said_of_its_request():
     assert [name for name, _ in other.head.headers] == [b"content-type", b"Retry-After"]
 
 
-def fills(rest):
-    made = Fills(Flights(), Tasks(), FakeClock())
-    made.rest = rest
-    made.ends = []
-    made.told = lambda _, end: made.ends.append(end.kind)
+def fills(rest, clock=None):
+    ends = []
+    made = Fills(
+        Flights(),
+        Tasks(),
+        clock or FakeClock(),
+        lambda x, leg, _: rest(x, leg),
+        lambda _, end: ends.append(end.kind),
+    )
+    made.ends = ends
     return made
 
 
@@ -201,7 +253,7 @@ def work(x=None, kept=None):
         kept.append(end.kind)
         return end.kind == "complete"
 
-    return Work(x or exchange(), b"name", keep, 1000)
+    return Work(Policy(), x or exchange(), b"name", keep, 1000)
 
 
 async def answered(x, leg):
@@ -228,6 +280,16 @@ async def test_ten_who_join_make_one_exchange():
     assert kept == ["complete"]
     assert len(made.flights) == 0
     assert made.ends == []
+
+
+async def test_who_asks_for_something_else_under_the_same_name_goes_alone():
+    made = fills(answered)
+    one, other = await asyncio.gather(*(made.join(work()._replace(ident=i)) for i in "ab"))
+    await asyncio.gather(*made.tasks.begun)
+
+    assert one.leads
+    assert other is None
+    assert len(made.tasks.begun) == 1
 
 
 async def test_a_refusal_reaches_only_the_one_who_was_refused():
@@ -398,8 +460,7 @@ async def test_a_refresh_that_failed_is_not_tried_again_at_once():
         return End("upstream_broke")
 
     clock = FakeClock()
-    made = Fills(Flights(), Tasks(), clock)
-    made.rest, made.told = rest, lambda *_: None
+    made = fills(rest, clock)
     for _ in range(3):
         made.refresh(work())
         await asyncio.gather(*made.tasks.begun)

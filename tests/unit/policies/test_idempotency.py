@@ -2,19 +2,32 @@
 
 import asyncio
 
-from proxy.core.cache import Key
-from proxy.core.fills import Fills
-from proxy.core.flight import Flights
-from proxy.policies.idempotency import IdempotencyPolicy
+import pytest
+
+from proxy.core.cache import Found, Key
+from proxy.core.exchange import End, Head
+from proxy.core.fills import Fills, Flights
+from proxy.policies.idempotency import IdempotencyPolicy, KeyReused, _is_same
+from proxy.shared import LoopTasks
 from tests.kit import FakeClock, exchange
 
 
-class Slow:
-    """A vault whose store does not answer."""
+class Store:
+    """Leases that replicas share, and whose they are; ``gate`` opens when it answers."""
 
     def __init__(self):
-        self.released = []
+        self.holder = None
+        self.gate = asyncio.Event()
         self.asked = asyncio.Event()
+
+
+class Replica:
+    """One replica's vault; the store has never an answer."""
+
+    is_shared = True
+
+    def __init__(self, store):
+        self._store = store
 
     def key(self, scope, material):
         return Key(material)
@@ -22,24 +35,79 @@ class Slow:
     def near(self, scope, key):
         return None
 
+    def era(self, scope):
+        return b""
+
     async def far(self, scope, keys, *, lease_s):
-        self.asked.set()
-        await asyncio.Event().wait()
+        store = self._store
+        store.holder = store.holder or self
+        store.asked.set()
+        await store.gate.wait()
+        return Found((None,), is_leader=store.holder is self)
 
     def release(self, scope, key):
-        self.released.append((scope, key))
+        if self._store.holder is self:
+            self._store.holder = None
+
+    def keep(self, scope, key, data, *, era, seconds):
+        self.release(scope, key)
 
 
-async def test_who_leaves_while_the_store_is_asked_gives_the_lease_back():
-    vault = Slow()
-    policy = IdempotencyPolicy(
-        vault, Fills(Flights(), None, FakeClock()), FakeClock(), {"": "mark"}
-    )
+async def answered(x, leg, stage):
+    leg.start(x, Head(200, [], content_type=b"a/b"))
+    leg.finish()
+    return End("complete")
+
+
+def asking(store):
+    """The same request at a replica of its own."""
+    tasks = LoopTasks(asyncio.get_running_loop())
+    fills = Fills(Flights(), tasks, FakeClock(), answered, lambda *_: None)
+    policy = IdempotencyPolicy(Replica(store), fills, FakeClock(), {"": "rules"})
     x = exchange(headers={"idempotency-key": "k"})
     x.body, x.tenant = {"model": "m"}, "acme"
-    asked = asyncio.create_task(policy.on_request(x))
-    await vault.asked.wait()
-    asked.cancel()
-    await asyncio.gather(asked, return_exceptions=True)
+    return asyncio.create_task(policy.on_request(x))
 
-    assert [scope for scope, _ in vault.released] == ["t.acme"]
+
+async def test_who_leaves_while_the_store_is_asked_keeps_no_other_replica_waiting():
+    store = Store()
+    first = asking(store)
+    await store.asked.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    store.gate.set()
+    follower = await asyncio.wait_for(asking(store), 1)
+
+    assert follower.leads
+    assert follower.head.status == 200
+    follower.close()
+
+
+async def test_another_replica_waits_while_its_client_stays():
+    store = Store()
+    first = asking(store)
+    await store.asked.wait()
+    second = asking(store)
+    await asyncio.sleep(0)
+    assert not second.done()
+    store.gate.set()
+
+    assert (await first).leads
+    assert (await asyncio.wait_for(second, 1)).leads
+
+
+@pytest.mark.parametrize(
+    ("ident", "asked"), [("d k1", ["d k1"]), ("e k1", ["d k1", "e k1"]), ("d ", ["d "])]
+)
+def test_the_same_request_is_known(ident, asked):
+    assert _is_same(ident, asked)
+
+
+def test_with_pseudonyms_under_another_key_nobody_can_say():
+    assert not _is_same("d k1", ["e k2"])
+
+
+@pytest.mark.parametrize(("ident", "asked"), [("d k1", ["e k1"]), ("d ", ["e "]), ("d ", ["e k"])])
+def test_another_request_is_refused(ident, asked):
+    with pytest.raises(KeyReused):
+        _is_same(ident, asked)
