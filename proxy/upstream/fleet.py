@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from proxy.rules.retries import RetryBudget
 from proxy.upstream.connection import Connection
@@ -69,6 +70,9 @@ class Fleet:
         self._gates: dict[str, Gate] = {}
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._pools: dict[tuple[object, ...], Pool] = {}
+        # Also those that no configuration names any more: what they still
+        # serve, and what its exchanges may yet begin, has deadlines too.
+        self._alive: WeakSet[Pool] = WeakSet()
         self._named: list[tuple[str, Pool]] = []
 
     def _connection(self) -> Connection:
@@ -125,11 +129,12 @@ class Fleet:
                 idle_s=spec.provider.idle_s,
                 limit=spec.max_connections,
             )
+            self._alive.add(pool)
         return key, pool, Endpoint(pool, parts.netloc.encode("idna"), parts.path.rstrip("/"))
 
     def sweep(self, now: float) -> None:
         """Enforce the deadlines of every connection."""
-        for pool in self._pools.values():
+        for pool in self._alive:
             pool.sweep(now)
         for gate in self._gates.values():
             gate.sweep(now)
