@@ -85,16 +85,17 @@ class Accounts:
         self.configure(settings)
         metrics.watch(self.gauges)
 
-    def configure(self, settings: Settings) -> None:
-        """Take over what may change at a reload.
-
-        Raises ``ConfigError`` for a store that is another: what it has
-        counted would be lost.
+    def check(self, settings: Settings) -> None:
+        """Raises ``ConfigError`` for a store that is another: what it has counted
+        would be lost.
         """
         store = settings.store
         if store.url.reveal() != self._url:
             why = "the store cannot change while running; restart to use another"
             raise ConfigError([Problem(store.place, f"{store.where}.url", why)])
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what may change at a reload."""
         self.alerts.url = settings.alerts.webhook.reveal()
         usage = settings.log.usage
         if self._redis is not None:

@@ -113,7 +113,10 @@ class App:
         self._guarding = Guarding(clock, metrics)
 
     def generation(self, settings: Settings) -> Generation:
-        """Everything that serves requests under ``settings``."""
+        """What serves requests under ``settings``, once it is adopted.
+
+        May raise; what serves now is not touched.
+        """
         table = route_table(settings)
         prices = PriceTable(self._shipped, prices_of(settings))
         price = _pricing(prices)
@@ -136,6 +139,12 @@ class App:
                 stage.fills.rest = partial(pipeline.run, after=stage)
                 stage.fills.told = stages[0].on_end
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
+
+    def adopt(self) -> None:
+        """Put in force what is shared of the generation that was made last."""
+        self._fleet.adopt()
+        self._keyring.adopt()
+        self._caches.adopt()
 
     def _arriving(
         self, settings: Settings, table: RouteTable, guards: Guards
@@ -263,19 +272,9 @@ class App:
         """Values of this moment, for ``/metrics``."""
         yield "sidestream_in_flight", "Exchanges going on", {}, self._room.in_flight
         for upstream, endpoint, busy, idle in self._fleet.counts():
-            labels = {"upstream": upstream, "endpoint": endpoint}
-            yield (
-                "sidestream_upstream_connections",
-                "Connections to upstreams",
-                {**labels, "state": "busy"},
-                busy,
-            )
-            yield (
-                "sidestream_upstream_connections",
-                "Connections to upstreams",
-                {**labels, "state": "idle"},
-                idle,
-            )
+            for state, number in (("busy", busy), ("idle", idle)):
+                labels = {"upstream": upstream, "endpoint": endpoint, "state": state}
+                yield "sidestream_upstream_connections", "Connections to upstreams", labels, number
 
     def close(self) -> None:
         """Let go of idle connections."""

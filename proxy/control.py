@@ -35,8 +35,8 @@ class Steering:
 
     def configure(self, settings: Settings) -> None:
         """Take over a new configuration."""
-        self.settings = settings
         self._table = allowance_table(settings)
+        self.settings = settings
 
     async def usage(self, query: dict[str, str]) -> bytes:
         """The billing ledger added up."""

@@ -55,6 +55,7 @@ class Meanings:
         self._clock = clock
         self._meter = SemanticMeter()
         self._kept: dict[bytes, _Kept] = {}
+        self._next: dict[bytes, tuple[_Kept, Likeness, int]] = {}
         self._embedders = Embedders(clock.now)
         chance = random.Random().random  # noqa: S311 - a sample, not a secret
         self._guard: LexicalGuard | None = None
@@ -75,6 +76,7 @@ class Meanings:
         ``secret_of`` gives master keys.  Raises ``ConfigError`` if something
         that is needed is not there.
         """
+        self._next = {}
         embedders = self._embedders.by_cache(settings, upstreams)
         if embedders and self._guard is None:
             self._guard = lexical_guard()
@@ -83,9 +85,14 @@ class Meanings:
             cache = settings.cache[name]
             judge = judge_of(cache, upstreams, self._clock.now)
             made[name] = self._likeness(name, cache, secret_of(cache), embedder, judge)
-        alive = {id(likeness) for likeness in made.values()}
-        self._kept = {i: kept for i, kept in self._kept.items() if id(kept.likeness) in alive}
         return made
+
+    def adopt(self) -> None:
+        """Keep what ``likenesses`` made last, and forget the rest."""
+        self._embedders.adopt()
+        self._kept = {ident: kept for ident, (kept, _, _) in self._next.items()}
+        for kept, likeness, limit in self._next.values():
+            kept.likeness, kept.questions.limit = likeness, limit
 
     def _likeness(
         self,
@@ -111,9 +118,8 @@ class Meanings:
                 self._shared, Master(secret, "vector"), self._tasks, self._clock,
                 is_far=self._shared.has_store and bool(cache.encrypt),
             )  # fmt: skip
-            kept = self._kept[ident] = _Kept(name, questions, ScopedTrials())
-        kept.questions.limit = cache.max_size
-        kept.likeness = likeness = Likeness(
+            kept = _Kept(name, questions, ScopedTrials())
+        likeness = Likeness(
             mode=asked.mode,
             threshold=asked.threshold,
             verify=asked.verify,
@@ -125,6 +131,7 @@ class Meanings:
             agrees=partial(agree, lexicon=self._guard.lexicon),
             judge=judge,
         )
+        self._next[ident] = kept, likeness, cache.max_size
         return likeness
 
     def forget(self, scope: str) -> None:

@@ -105,6 +105,7 @@ class Worker:
             caches=self.caches,
         )
         self.plane = DataPlane(self.app.generation(settings), find, clock)
+        self.app.adopt()
         process = settings.process
         self.clients = ClientServer(
             self.plane.handle,
@@ -136,9 +137,13 @@ class Worker:
 
     def _swap(self, loaded: Loaded) -> None:
         """Put a new configuration in force for requests that come from now on."""
+        # First what may raise, which touches nothing that serves.
+        self.accounts.check(loaded.settings)
         generation = self.app.generation(loaded.settings)
-        self.accounts.configure(loaded.settings)
         self._steering.configure(loaded.settings)
+        # From here on nothing does.
+        self.app.adopt()
+        self.accounts.configure(loaded.settings)
         self.plane.current = generation
         self._known = known_in(loaded.settings)
         self.room.limit = loaded.settings.process.max_in_flight

@@ -182,6 +182,7 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[Embedder]:
     fleet = Fleet(asyncio.get_running_loop(), time.monotonic, Queues(list))
     with closing(fleet):
         upstream = fleet.upstreams({embed.upstream: spec})[embed.upstream]
+        fleet.adopt()
         yield UpstreamEmbedder(upstream, embed.model, time.monotonic)
 
 

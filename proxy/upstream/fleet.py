@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -36,6 +36,15 @@ class Tls:
     cert: str = ""
     key: str = ""
     verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a configuration names: pools, the names they stand under, gates and bounds."""
+
+    pools: dict[tuple[object, ...], Pool] = field(default_factory=dict)
+    named: list[tuple[str, Pool]] = field(default_factory=list)
+    gates: dict[str, tuple[Gate, Bounds]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,44 +83,47 @@ class Fleet:
         # serve, and what its exchanges may yet begin, has deadlines too.
         self._alive: WeakSet[Pool] = WeakSet()
         self._named: list[tuple[str, Pool]] = []
+        self._next = _Plan()
 
     def _connection(self) -> Connection:
         return Connection(self._loop, self._buffer, self._now)
 
     def upstreams(self, specs: Mapping[str, Spec]) -> dict[str, Upstream]:
-        """The upstreams of a configuration; pools that it does not use are closed."""
-        used: dict[tuple[object, ...], Pool] = {}
-        named: list[tuple[str, Pool]] = []
+        """The upstreams of a configuration, which is in force once it is adopted.
+
+        Raises ``UnusableTls``; nothing that serves is touched.
+        """
+        self._next = plan = _Plan()
         made = {}
         for name, spec in specs.items():
             endpoints = []
             for url in spec.urls:
                 key, pool, endpoint = self._endpoint(spec, url)
-                used[key] = pool
-                named.append((name, pool))
+                plan.pools[key] = pool
+                plan.named.append((name, pool))
                 endpoints.append(endpoint)
-            made[name] = _upstream(spec, endpoints)
-        for key, pool in self._pools.items():
-            if key not in used:
-                pool.close()
-        self._pools, self._named = used, named
-        self._set_gates(specs, made)
+            made[name] = upstream = _upstream(spec, endpoints)
+            if spec.bounds is not None:
+                upstream.gate = gate = self._gates.get(name) or self._gate(name, spec.bounds)
+                plan.gates[name] = gate, spec.bounds
         return made
 
-    def _set_gates(self, specs: Mapping[str, Spec], made: Mapping[str, Upstream]) -> None:
-        before, self._gates = self._gates, {}
-        for name, spec in specs.items():
-            bounds = spec.bounds
-            if bounds is None:
-                continue
-            gate = before.pop(name, None)
-            if gate is None:
-                gate = Gate(name, bounds, self._loop.create_future, self._now, self._watch)
-            else:
-                gate.set(bounds)
-            self._gates[name] = made[name].gate = gate
-        for gate in before.values():
-            gate.lift()
+    def _gate(self, name: str, bounds: Bounds) -> Gate:
+        return Gate(name, bounds, self._loop.create_future, self._now, self._watch)
+
+    def adopt(self) -> None:
+        """Put in force what ``upstreams`` made last; pools it does not use are closed."""
+        plan = self._next
+        for key, pool in self._pools.items():
+            if key not in plan.pools:
+                pool.close()
+        for name, gate in self._gates.items():
+            if name not in plan.gates:
+                gate.lift()
+        for gate, bounds in plan.gates.values():
+            gate.set(bounds)
+        self._pools, self._named = plan.pools, plan.named
+        self._gates = {name: gate for name, (gate, _) in plan.gates.items()}
 
     def _endpoint(self, spec: Spec, url: str) -> tuple[tuple[object, ...], Pool, Endpoint]:
         parts = urlsplit(url)
@@ -120,7 +132,7 @@ class Fleet:
         port = parts.port or (443 if is_tls else 80)
         key = (is_tls, host, port, spec.tls, spec.connect_s, spec.max_connections,
                spec.provider.idle_s)  # fmt: skip
-        pool = self._pools.get(key)
+        pool = self._pools.get(key) or self._next.pools.get(key)
         if pool is None:
             pool = Pool(
                 Origin(host, port, tls_context(spec.tls) if is_tls else None),

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.program import STREAM, program, request
-from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed
+from tests.program import CHAT, STREAM, ask, program, request
+from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed, json_answer, says
 
 
 async def hangs(peer):
@@ -34,3 +34,49 @@ async def test_a_stream_of_an_upstream_that_is_gone_keeps_its_deadlines(tmp_path
         writer.close()
 
     assert b"error" in rest
+
+
+OTHER_STORE = (
+    'log: {requests: "off"}',
+    'log: {requests: "off"}\nstore: {url: "redis://127.0.0.1:1"}',
+)
+
+
+async def test_a_refused_reload_leaves_deadlines_gates_and_connections_alone(tmp_path):
+    """The store is looked at after everything else could have been changed."""
+    async with (
+        Scripted([says(json_answer()), says(json_answer()), hangs]) as upstream,
+        program(tmp_path, upstream.port, kind="generic, concurrency: {max: 1}") as running,
+    ):
+        await ask(running.port, request(body=CHAT))
+        problems = await _reloaded(
+            running, tmp_path, (f"127.0.0.1:{upstream.port}/v1", "127.0.0.1:1/v1"),
+            ("main: {", "other: {"), ("upstream: main", "upstream: other"), OTHER_STORE,
+        )  # fmt: skip
+        (gate,) = running.worker.app.status()["queues"]
+        await ask(running.port, request(body=CHAT))
+        cut = await ask(running.port, request(body=STREAM))
+
+    assert "the store cannot change while running" in problems[0]
+    assert (gate["upstream"], gate["cap"]) == ("main", 1)
+    assert upstream.connections == 1
+    assert b"error" in cut.body
+
+
+async def test_a_refused_reload_leaves_what_caches_hold(tmp_path):
+    more = "cache: {c: {ttl: 1h, max_size: 1MiB}}"
+    routes = '  - {name: cached, match: {model: "m"}, targets: [{upstream: main}], cache: c}'
+    async with (
+        Scripted([says(json_answer())]) as upstream,
+        program(tmp_path, upstream.port, more=more, routes=routes) as running,
+    ):
+        caches = running.worker.caches
+        before = dict(caches._vaults)
+        problems = await _reloaded(
+            running, tmp_path, ("1MiB", "2MiB"), ("c: {", "d: {"), ("cache: c", "cache: d"),
+            OTHER_STORE,
+        )  # fmt: skip
+
+    assert problems
+    assert caches._vaults == before
+    assert {vault.memory.limit for (name, _), vault in before.items() if name == "c"} == {1 << 20}
