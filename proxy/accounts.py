@@ -101,10 +101,17 @@ class Accounts:
         if self._redis is not None:
             self._redis.look_after(settings.tenants)
         else:
+            self._memory.sink = None
             if self._file is not None:
                 self._file.flush()
-            self._file = UsageFile(Path(usage.to), usage.rotate, usage.keep) if usage else None
-            self._memory.sink = self._file.put if self._file is not None else None
+            if usage is not None:
+                place = Path(usage.to), usage.rotate, usage.keep
+                # The same as before, as it may hold what no disk has taken yet.
+                if self._file is None:
+                    self._file = UsageFile(*place)
+                else:
+                    self._file.move(*place)
+                self._memory.sink = self._file.put
 
     def start(self) -> None:
         """Connect."""
@@ -137,11 +144,6 @@ class Accounts:
         if self._redis is None:
             return None
         return await self._redis.rows(tenant, after, count)
-
-    @property
-    def usage_path(self) -> Path | None:
-        """The file that the ledger is written to, if it is one."""
-        return self._file.path if self._file is not None else None
 
     def refused(self, tenant: str, limit: str) -> None:
         """Count a refusal."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.program import CHAT, STREAM, ask, program, request
 from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed, json_answer, says
 
@@ -80,3 +82,25 @@ async def test_a_refused_reload_leaves_what_caches_hold(tmp_path):
     assert problems
     assert caches._vaults == before
     assert {vault.memory.limit for (name, _), vault in before.items() if name == "c"} == {1 << 20}
+
+
+@pytest.mark.parametrize("more", ["", "rotate: 2MiB"], ids=["unchanged", "changed"])
+async def test_rows_that_no_disk_took_outlive_a_reload(tmp_path, more):
+    folder = tmp_path / "gone"
+    usage = f"usage: {{to: {folder}/u.jsonl, keep: 5}}, "
+    async with (
+        Scripted([says(json_answer())]) as upstream,
+        program(tmp_path, upstream.port, usage=usage) as running,
+    ):
+        for _ in range(3):
+            await ask(running.port, request(body=CHAT))
+        await running.settled()
+        running.worker.accounts._file.lost = 2
+        assert await _reloaded(running, tmp_path, ("keep: 5", more or "keep: 5")) == []
+        folder.mkdir()
+        running.worker.accounts.sweep()
+        rows = (folder / "u.jsonl").read_bytes().splitlines()
+        gauges = {name: value for name, _, _, value in running.worker.accounts.gauges()}
+
+    assert len(rows) == 3
+    assert gauges["sidestream_usage_rows_lost"] == 2
