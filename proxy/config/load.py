@@ -63,6 +63,11 @@ class FileSource:
             raise ValueError("the file is over 1 MiB")
         return data.decode()
 
+    def watch(self, path: Path) -> None:
+        """A file that others read."""
+        self.watched.append(path)
+        self.read.append(_content(path))
+
 
 def load(
     path: Path | None, environment: Mapping[str, str], has_price: HasPrice = no_price
@@ -88,6 +93,10 @@ def load(
     problems, notes = check(bound.value, has_price)
     if problems:
         raise ConfigError(problems)
+    for upstream in bound.value.upstreams.values():
+        if (tls := upstream.tls) is not None:
+            for name in filter(None, (tls.ca, tls.cert, tls.key)):
+                source.watch(Path(name))
     if path is None:
         watched, read = source.watched, source.read
     else:

@@ -11,6 +11,8 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -130,7 +132,9 @@ class Fleet:
         is_tls = parts.scheme == "https"
         host = parts.hostname or ""
         port = parts.port or (443 if is_tls else 80)
-        key = (is_tls, host, port, spec.tls, spec.connect_s, spec.max_connections,
+        # What the files hold and not only where they are: certificates are rotated.
+        held = _held(spec.tls) if is_tls and spec.tls is not None else b""
+        key = (is_tls, host, port, spec.tls, held, spec.connect_s, spec.max_connections,
                spec.provider.idle_s)  # fmt: skip
         pool = self._pools.get(key) or self._next.pools.get(key)
         if pool is None:
@@ -197,18 +201,45 @@ def _upstream(spec: Spec, endpoints: list[Endpoint]) -> Upstream:
 
 
 class UnusableTls(Exception):
-    """A TLS file of an upstream cannot be read or is not what it should be."""
+    """A TLS file of an upstream cannot be read or is not what it should be.
+
+    ``part`` is the setting that names it.
+    """
+
+    def __init__(self, part: str, why: str) -> None:
+        super().__init__(f"upstreams: tls.{part}: {why}")
+        self.part = part
+        self.why = why
 
 
 def tls_context(tls: Tls | None) -> ssl.SSLContext:
     """What TLS trusts and shows.  Raises ``UnusableTls``."""
+    tls = tls or Tls()
+    _held(tls)
     try:
-        context = ssl.create_default_context(cafile=tls.ca or None if tls else None)
-        if tls is not None and tls.cert:
-            context.load_cert_chain(tls.cert, tls.key or None)
+        context = ssl.create_default_context(cafile=tls.ca or None)
     except OSError as exc:  # which ssl.SSLError is too
-        raise UnusableTls(f"upstreams: tls: {exc.strerror or exc}") from exc
-    if tls is not None and not tls.verify:
+        raise UnusableTls("ca", "there is no PEM certificate in it") from exc
+    try:
+        if tls.cert:
+            # A password, or OpenSSL would ask the terminal for one.
+            context.load_cert_chain(tls.cert, tls.key or None, password="")
+    except OSError as exc:
+        why = "no PEM certificate with a key that fits and needs no password"
+        raise UnusableTls("cert", why) from exc
+    if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _held(tls: Tls) -> bytes:
+    """A digest of what the files hold now.  Raises ``UnusableTls``."""
+    state = blake2b(digest_size=16)
+    for part, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
+        try:
+            data = Path(path).read_bytes() if path else b""
+        except OSError as exc:
+            raise UnusableTls(part, exc.strerror or type(exc).__name__) from exc
+        state.update(len(data).to_bytes(8, "big") + data)
+    return state.digest()

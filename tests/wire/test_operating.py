@@ -373,7 +373,7 @@ async def test_a_tls_file_that_is_missing_is_one_clear_line(tmp_path):
         await command.process.wait()
 
     assert command.process.returncode == 1
-    assert b"tls: No such file" in command.rest[1]
+    assert b":1:56: $.upstreams.a.tls.ca: No such file" in command.rest[1]
     assert b"Traceback" not in command.rest[1]
 
 
