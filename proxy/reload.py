@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from proxy.config.load import Loaded, state_of
-from proxy.config.nodes import ConfigError
+from proxy.config.nodes import ConfigError, Problem
 from proxy.observe.metrics import Metrics
 
 log = logging.getLogger("sidestream.reload")
@@ -28,9 +29,10 @@ class Reloader:
         self,
         first: Loaded,
         load: Callable[[], Loaded],
-        swap: Callable[[Loaded], None],
+        swap: Callable[[Loaded], Sequence[Problem]],
         metrics: Metrics,
     ) -> None:
+        """``swap`` puts a configuration in force; what it says of it is logged."""
         self._loaded = first
         self._load = load
         self._swap = swap
@@ -39,6 +41,7 @@ class Reloader:
         self._asked = asyncio.Event()
         # The API, a signal and the watch may all ask; the last read is the last swapped in.
         self._one = asyncio.Lock()
+        self._notes: list[str] = []
 
     def soon(self) -> None:
         """Reload at the next turn; for a signal handler."""
@@ -60,12 +63,19 @@ class Reloader:
         async with self._one:
             return await self._reload()
 
+    async def told(self) -> dict[str, Any]:
+        """The same for the API, with what takes a restart."""
+        async with self._one:
+            problems = await self._reload()
+            notes = [] if problems else self._notes
+        return {"reloaded": not problems, "problems": problems, "notes": notes}
+
     async def _reload(self) -> list[str]:
         # Refused or not, what is read below is not older than this.
         self._seen = await asyncio.to_thread(state_of, self._loaded.watched)
         try:
             loaded = await asyncio.to_thread(self._load)
-            self._swap(loaded)
+            notes = self._swap(loaded)
         except ConfigError as exc:
             problems = [str(problem) for problem in exc.problems]
             self._failed("; ".join(problems))
@@ -78,6 +88,9 @@ class Reloader:
         self._seen = loaded.state
         self._metrics.add("sidestream_config_reloads", "Configurations swapped in")
         log.info("configuration reloaded")
+        self._notes = [str(note) for note in notes]
+        for note in self._notes:
+            log.warning("%s", note)
         return []
 
     def _failed(self, why: str) -> None:

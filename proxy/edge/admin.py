@@ -24,7 +24,8 @@ ADMIN_ONLY: Final = "send the admin token as `Authorization: Bearer TOKEN`"
 
 
 class Admin:
-    """The handlers.  ``status`` gives the dependencies as a JSON object.
+    """The handlers.  ``status`` gives the dependencies as a JSON object, ``reload`` what
+    became of a reload: ``reloaded``, ``problems``, ``notes``.
 
     ``token`` opens everything; without one ``/status`` is for loopback only.
     ``additions`` add further paths.
@@ -35,7 +36,7 @@ class Admin:
         metrics: Metrics,
         status: Callable[[], dict[str, Any]],
         is_ready: Callable[[], bool],
-        reload: Callable[[], Awaitable[list[str]]],
+        reload: Callable[[], Awaitable[dict[str, Any]]],
         token: str,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -80,11 +81,9 @@ class Admin:
             return refusal(403, "set admin.token in the configuration to use the admin API")
         if not has_token(request, self.token):
             return refusal(401, ADMIN_ONLY)
-        problems = await self._reload()
-        body = orjson.dumps({"reloaded": not problems, "problems": problems})
-        return web.Response(
-            status=422 if problems else 200, body=body, content_type="application/json"
-        )
+        told = await self._reload()
+        status = 200 if told["reloaded"] else 422
+        return web.Response(status=status, body=orjson.dumps(told), content_type="application/json")
 
 
 def has_token(request: web.Request, token: str) -> bool:

@@ -46,6 +46,7 @@ async def test_what_is_written_during_a_reload_is_loaded_too(write):
         write("three")
         if served[-1] == "three":
             is_done.set()
+        return ()
 
     reloader = Reloader(load(path, {}), lambda: load(path, {}), swap, Metrics())
     watching = asyncio.create_task(reloader.watch(0.01))
@@ -64,7 +65,7 @@ async def test_a_change_that_is_refused_is_not_tried_again(write):
         tried.append(1)
         return load(path, {})
 
-    reloader = Reloader(load(path, {}), again, lambda _: None, Metrics())
+    reloader = Reloader(load(path, {}), again, lambda _: (), Metrics())
     write("[")
     refused = await reloader.reload()
     watching = asyncio.create_task(reloader.watch(0.001))
@@ -88,6 +89,7 @@ async def test_of_two_reloads_at_once_the_later_is_in_force(write):
     def swap(loaded):
         served.append(loaded.settings.routes[0].name)
         is_second.set()
+        return ()
 
     reloader = Reloader(load(path, {}), again, swap, Metrics())
     write("two")

@@ -104,3 +104,56 @@ async def test_rows_that_no_disk_took_outlive_a_reload(tmp_path, more):
 
     assert len(rows) == 3
     assert gauges["sidestream_usage_rows_lost"] == 2
+
+
+async def test_timeouts_of_clients_and_the_drain_follow_a_reload(tmp_path):
+    async with Scripted([]) as upstream, program(tmp_path, upstream.port) as running:
+        clients = running.worker.clients
+        changes = (
+            ("process: {}", "process: {header_timeout: 2s, body_timeout: 3s, idle_timeout: 4s}"),
+            ("grace: 1s", "grace: 5ms"),
+        )
+        assert await _reloaded(running, tmp_path, *changes) == []
+
+        assert (clients.header_s, clients.body_s, clients.idle_s) == (2, 3, 4)
+        assert running.worker._settings.drain.grace == 0.005
+
+
+async def test_what_takes_a_restart_is_said_and_stays(tmp_path, caplog):
+    """A gate's share is of the workers that run, not of those that are wished for."""
+    path = tmp_path / "sidestream.yaml"
+    async with (
+        Scripted([]) as upstream,
+        program(tmp_path, upstream.port, kind="generic, concurrency: {max: 8}") as running,
+    ):
+        before = path.read_text()
+        path.write_text(
+            before.replace('requests: "off"', 'requests: "stdout"').replace(
+                "process: {}", "process: {max_header: 4KiB, max_stream_duration: 2h}"
+            ).replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:1").replace('127.0.0.1:0"', '127.0.0.1:2"')
+            + "workers: 4\nstore: {timeout: 1s, lease: 9s, rows: 7}\n"
+        )  # fmt: skip
+        headers = ("Authorization: Bearer admin-token",)
+        told = await ask(
+            running.worker.admin_port, request("/api/reload", key=None, headers=headers)
+        )
+        (gate,) = running.worker.app.status()["queues"]
+        path.write_text(before)
+        problems = await running.worker.reloader.reload()
+        again = await ask(
+            running.worker.admin_port, request("/api/reload", key=None, headers=headers)
+        )
+
+    notes = told.json["notes"]
+    assert told.json["reloaded"]
+    assert [note.split(": ")[1] for note in notes] == [
+        "$.listen", "$.admin.listen", "$.workers", "$.store.timeout", "$.store.lease",
+        "$.store.rows", "$.process.max_header", "$.process.max_stream_duration", "$.log.requests",
+    ]  # fmt: skip
+    assert all(
+        note.endswith("a change takes a restart; until then it stays as it was") for note in notes
+    )
+    assert set(notes) <= set(caplog.messages)
+    assert gate["max"] == 8
+    assert problems == []
+    assert again.json["notes"] == []
