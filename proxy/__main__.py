@@ -195,9 +195,8 @@ async def _work(
 def _supervise(loaded: Loaded, given: list[str]) -> int:
     settings = loaded.settings
     address = settings.admin.listen
-    token = settings.admin.token.reveal() if settings.admin.token else ""
     with tempfile.TemporaryDirectory(prefix="sidestream-") as folder:
-        supervisor = Supervisor(settings.workers, worker_command(given), Path(folder), token)
+        supervisor = Supervisor(settings.workers, worker_command(given), Path(folder))
         return asyncio.run(supervisor.run(address.host, address.port))
 
 

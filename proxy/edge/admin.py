@@ -20,6 +20,9 @@ from proxy.observe.metrics import Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOOPBACK: Final = ("127.0.0.1", "::1", "", None)
+FROM: Final = "x-sidestream-from"
+"""Whom one asks for who asks over a socket of its own; absent: itself."""
+
 ADMIN_ONLY: Final = "send the admin token as `Authorization: Bearer TOKEN`"
 
 
@@ -98,7 +101,9 @@ def may_look(request: web.Request, token: str) -> bool:
     """Whether a request may see what is not public: by token, or from loopback
     where there is none.
     """
-    return has_token(request, token) or (not token and request.remote in _LOOPBACK)
+    return has_token(request, token) or (
+        not token and request.remote in _LOOPBACK and request.headers.get(FROM, "") in _LOOPBACK
+    )
 
 
 def refusal(status: int, message: str) -> web.Response:

@@ -157,3 +157,18 @@ async def test_what_takes_a_restart_is_said_and_stays(tmp_path, caplog):
     assert gate["max"] == 8
     assert problems == []
     assert again.json["notes"] == []
+
+
+async def test_without_a_token_only_who_asks_from_here_sees_the_status(tmp_path):
+    """The parent of several workers asks for others and says for whom."""
+    async with Scripted([]) as upstream, program(tmp_path, upstream.port) as running:
+        assert await _reloaded(running, tmp_path, (", token: admin-token", "")) == []
+        answers = [
+            await ask(
+                running.worker.admin_port,
+                request("/status", method="GET", key=None, headers=(f"x-sidestream-from: {who}",)),
+            )
+            for who in ("127.0.0.1", "", "192.0.2.7")
+        ]
+
+    assert [answer.status for answer in answers] == [200, 200, 401]
