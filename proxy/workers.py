@@ -99,6 +99,9 @@ class Supervisor:
                 *self._command(i, self._sockets[i]), start_new_session=True
             )
             self._processes[i] = process
+            if self._is_leaving.is_set():
+                # It was told while this one was on its way.
+                process.terminate()
             code = await process.wait()
             if self._is_leaving.is_set():
                 return
