@@ -23,6 +23,7 @@ from proxy.rules.estimate import Estimator
 from proxy.stores.address import parse_address
 from proxy.stores.leases import Keeping
 from proxy.stores.memory import MemoryLedger
+from proxy.stores.outlived import Outlived
 from proxy.stores.redis import RedisLedger
 from proxy.stores.scripts import Scripts
 from proxy.stores.store import Store
@@ -168,7 +169,8 @@ class Accounts:
 
     async def close(self) -> None:
         """Hand over what waits and let go."""
-        await self.alerts.close()
+        with Outlived("to send the last alerts"):
+            await self.alerts.close()
         if self._shared is not None:
             await self._shared.close()
         await self.ledger.close()

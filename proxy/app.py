@@ -63,6 +63,7 @@ from proxy.redact.vault import TenantKey
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, cost_nanos, load_prices
 from proxy.shared import Caches, marks_of
+from proxy.stores.outlived import Outlived
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.target import Upstream
@@ -253,9 +254,10 @@ class App:
 
     def sweep(self) -> None:
         """Enforce deadlines, write and fetch what is due; called a few times a second."""
-        self._fleet.sweep(self._clock.now())
-        self._accounts.sweep()
-        self._keyring.sweep()
+        fleet = partial(self._fleet.sweep, self._clock.now())
+        for step in (fleet, self._accounts.sweep, self._keyring.sweep):
+            with Outlived("a sweep"):
+                step()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""

@@ -229,9 +229,11 @@ class Worker:
         )
 
     def _tick(self) -> None:
-        self.app.sweep()
-        self.clients.sweep(self._loop.time())
+        # First, or whatever fails below would end all deadlines for good.
         self._timer = self._loop.call_later(SWEEP_S, self._tick)
+        self.app.sweep()
+        with Outlived("to hold clients to their deadlines"):
+            self.clients.sweep(self._loop.time())
 
     def _on_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import logging
 from typing import Final
 
 from proxy.core.switches import Switches, What
+from proxy.stores.outlived import Outlived
 from proxy.stores.pipe import StoreDown
 from proxy.stores.store import Store
 
@@ -37,7 +38,8 @@ class SharedSwitches:
 
     async def _follow(self) -> None:
         while True:
-            await self.refresh()
+            with Outlived("to hear of switches"):
+                await self.refresh()
             await asyncio.sleep(EVERY_S)
 
     async def refresh(self) -> None:
@@ -61,6 +63,6 @@ class SharedSwitches:
         """Follow no more."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Not awaited itself: what it may have failed of is no matter now.
+            await asyncio.wait({self._task})
             self._task = None

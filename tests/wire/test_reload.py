@@ -172,3 +172,25 @@ async def test_without_a_token_only_who_asks_from_here_sees_the_status(tmp_path)
         ]
 
     assert [answer.status for answer in answers] == [200, 200, 401]
+
+
+async def test_deadlines_go_on_after_a_sweep_that_failed(tmp_path, monkeypatch):
+    async with (
+        Scripted([hangs]) as upstream,
+        program(tmp_path, upstream.port, idle="300ms") as running,
+    ):
+        fleet = running.worker.app._fleet
+        really, failed = fleet.sweep, []
+
+        def sweep(now):
+            if not failed:
+                failed.append(now)
+                raise RuntimeError
+            really(now)
+
+        monkeypatch.setattr(fleet, "sweep", sweep)
+        async with asyncio.timeout(5):
+            answer = await ask(running.port, request(body=STREAM))
+
+    assert failed
+    assert b"error" in answer.body
