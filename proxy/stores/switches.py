@@ -45,16 +45,21 @@ class SharedSwitches:
     async def refresh(self) -> None:
         """Read the server's state, if it can be had."""
         with contextlib.suppress(StoreDown):
-            words = await self._store.call(KEY, "SMEMBERS", KEY)
-            if not words and self._local.words():
-                # Nothing at all is a store that has lost its memory: what is off stays off.
-                log.warning("the store has forgotten what is switched off; it is told again")
-                await self._store.call(KEY, "SADD", KEY, MARK, *self._local.words())
-                return
-            self._local.replace(word.decode("utf-8", "replace") for word in words)
+            await self._look()
+
+    async def _look(self) -> None:
+        words = await self._store.call(KEY, "SMEMBERS", KEY)
+        if not words and self._local.words():
+            # Nothing at all is a store that has lost its memory: what is off stays off.
+            log.warning("the store has forgotten what is switched off; it is told again")
+            await self._store.call(KEY, "SADD", KEY, MARK, *self._local.words())
+            return
+        self._local.replace(word.decode("utf-8", "replace") for word in words)
 
     async def put(self, what: What, name: str, *, is_off: bool) -> None:
         """Switch one off or on, for all.  Raises ``StoreDown``."""
+        # Else a store that has forgotten all would seem to remember, by this one.
+        await self._look()
         await self._store.call(KEY, "SADD", KEY, MARK)
         await self._store.call(KEY, "SADD" if is_off else "SREM", KEY, f"{what}:{name}")
         self._local.put(what, name, is_off=is_off)
