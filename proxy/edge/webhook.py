@@ -136,4 +136,4 @@ class Webhook:
                     await asyncio.sleep(0)  # what is to follow begins
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=1.0)

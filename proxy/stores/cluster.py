@@ -18,7 +18,7 @@ from redis.crc import key_slot
 
 from proxy.stores.address import Address
 from proxy.stores.link import Link
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, StoreDown, Word
 from proxy.stores.scripts import Script
 
@@ -131,9 +131,7 @@ class Cluster:
     async def close(self) -> None:
         """Let go of every server."""
         if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
         for link in self._links.values():
             await link.close()

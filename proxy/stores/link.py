@@ -18,7 +18,7 @@ from typing import Any, Final
 import hiredis
 
 from proxy.stores.address import Address
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, Pipe, StoreDown, Word, pack
 from proxy.stores.scripts import Script, Scripts
 
@@ -256,9 +256,7 @@ class Link:
         """Let go of the server."""
         self._is_closing = True
         if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
 
 

@@ -21,7 +21,7 @@ from proxy.core.ports import Clock
 from proxy.stores.leases import Held, Keeping, Leases, book_key
 from proxy.stores.lines import Counters
 from proxy.stores.outbox import Outbox
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, Unanswered, Word
 from proxy.stores.scripts import Script, Scripts
 from proxy.stores.share import Share
@@ -224,9 +224,7 @@ class RedisLedger:
         if self._outbox.waiting:
             log.error("%d settlements could not be handed over", self._outbox.waiting)
         if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
             await self._ask(self._scripts.beat, REPLICAS, (self._name, 0))
         await self._store.close()

@@ -12,7 +12,7 @@ import logging
 from typing import Final
 
 from proxy.core.switches import Switches, What
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import StoreDown
 from proxy.stores.store import Store
 
@@ -67,7 +67,5 @@ class SharedSwitches:
     async def close(self) -> None:
         """Follow no more."""
         if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
