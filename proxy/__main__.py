@@ -18,8 +18,8 @@ import orjson
 import uvloop
 
 from proxy import __version__
-from proxy.accounts import store_problems
 from proxy.app import has_price
+from proxy.buildable import refuse_unbuildable
 from proxy.commands.cache import add_command as add_cache
 from proxy.compile import redactions_of
 from proxy.config.document import json_schema, reference
@@ -29,7 +29,6 @@ from proxy.config.schema import Address
 from proxy.explain import NoRequest, as_text, explain
 from proxy.extras import lacking, lacking_here
 from proxy.identity.keys import BadKeys
-from proxy.limits import allowance_table
 from proxy.mock import start_mock
 from proxy.serve import CannotListen, Place, Worker
 from proxy.try_redaction import choose, everything, show, text_of, tried
@@ -157,10 +156,7 @@ def _load(options: argparse.Namespace, environment: Mapping[str, str]) -> Loaded
 def _read(config: Path | None, environment: Mapping[str, str]) -> Loaded:
     """A configuration that can be built, not only read."""
     loaded = load(config, environment, has_price())
-    if problems := store_problems(loaded.settings):
-        raise ConfigError(problems)
-    allowance_table(loaded.settings)
-    redactions_of(loaded.settings)  # says what is wrong; made anew, they come from a cache
+    refuse_unbuildable(loaded.settings)
     return loaded
 
 
@@ -199,9 +195,8 @@ async def _work(
 def _supervise(loaded: Loaded, given: list[str]) -> int:
     settings = loaded.settings
     address = settings.admin.listen
-    token = settings.admin.token.reveal() if settings.admin.token else ""
     with tempfile.TemporaryDirectory(prefix="sidestream-") as folder:
-        supervisor = Supervisor(settings.workers, worker_command(given), Path(folder), token)
+        supervisor = Supervisor(settings.workers, worker_command(given), Path(folder))
         return asyncio.run(supervisor.run(address.host, address.port))
 
 

@@ -23,6 +23,7 @@ from proxy.rules.estimate import Estimator
 from proxy.stores.address import parse_address
 from proxy.stores.leases import Keeping
 from proxy.stores.memory import MemoryLedger
+from proxy.stores.outlived import Outlived
 from proxy.stores.redis import RedisLedger
 from proxy.stores.scripts import Scripts
 from proxy.stores.store import Store
@@ -85,25 +86,33 @@ class Accounts:
         self.configure(settings)
         metrics.watch(self.gauges)
 
-    def configure(self, settings: Settings) -> None:
-        """Take over what may change at a reload.
-
-        Raises ``ConfigError`` for a store that is another: what it has
-        counted would be lost.
+    def check(self, settings: Settings) -> None:
+        """Raises ``ConfigError`` for a store that is another: what it has counted
+        would be lost.
         """
         store = settings.store
         if store.url.reveal() != self._url:
             why = "the store cannot change while running; restart to use another"
             raise ConfigError([Problem(store.place, f"{store.where}.url", why)])
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what may change at a reload."""
         self.alerts.url = settings.alerts.webhook.reveal()
         usage = settings.log.usage
         if self._redis is not None:
             self._redis.look_after(settings.tenants)
         else:
+            self._memory.sink = None
             if self._file is not None:
                 self._file.flush()
-            self._file = UsageFile(Path(usage.to), usage.rotate, usage.keep) if usage else None
-            self._memory.sink = self._file.put if self._file is not None else None
+            if usage is not None:
+                place = Path(usage.to), usage.rotate, usage.keep
+                # The same as before, as it may hold what no disk has taken yet.
+                if self._file is None:
+                    self._file = UsageFile(*place)
+                else:
+                    self._file.move(*place)
+                self._memory.sink = self._file.put
 
     def start(self) -> None:
         """Connect."""
@@ -137,11 +146,6 @@ class Accounts:
             return None
         return await self._redis.rows(tenant, after, count)
 
-    @property
-    def usage_path(self) -> Path | None:
-        """The file that the ledger is written to, if it is one."""
-        return self._file.path if self._file is not None else None
-
     def refused(self, tenant: str, limit: str) -> None:
         """Count a refusal."""
         self._metrics.add_labelled(
@@ -165,7 +169,8 @@ class Accounts:
 
     async def close(self) -> None:
         """Hand over what waits and let go."""
-        await self.alerts.close()
+        with Outlived("to send the last alerts"):
+            await self.alerts.close()
         if self._shared is not None:
             await self._shared.close()
         await self.ledger.close()

@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +64,7 @@ from proxy.rules.cached import CacheMeans
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, load_prices
 from proxy.shared import Caches, marks_of
+from proxy.stores.outlived import Outlived
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.target import Upstream
@@ -113,7 +115,10 @@ class App:
         self._guarding = Guarding(clock, metrics)
 
     def generation(self, settings: Settings) -> Generation:
-        """Everything that serves requests under ``settings``."""
+        """What serves requests under ``settings``, once it is adopted.
+
+        May raise; what serves now is not touched.
+        """
         table = route_table(settings)
         prices = PriceTable(self._shipped, prices_of(settings))
         price = pricing(prices)
@@ -143,6 +148,12 @@ class App:
         stages = tuple(stage for stage in stages if not stage.is_idle)
         pipeline = Pipeline(stages, forward, Framer)
         return Generation(pipeline, Cors(settings.cors.origins), Labels())
+
+    def adopt(self) -> None:
+        """Put in force what is shared of the generation that was made last."""
+        self._fleet.adopt()
+        self._keyring.adopt()
+        self._caches.adopt()
 
     def _arriving(
         self, settings: Settings, table: RouteTable, guards: Guards
@@ -251,9 +262,10 @@ class App:
 
     def sweep(self) -> None:
         """Enforce deadlines, write and fetch what is due; called a few times a second."""
-        self._fleet.sweep(self._clock.now())
-        self._accounts.sweep()
-        self._keyring.sweep()
+        fleet = partial(self._fleet.sweep, self._clock.now())
+        for step in (fleet, self._accounts.sweep, self._keyring.sweep):
+            with Outlived("a sweep"):
+                step()
 
     def status(self) -> dict[str, Any]:
         """What this process depends on, for ``/status``."""
@@ -270,19 +282,9 @@ class App:
         """Values of this moment, for ``/metrics``."""
         yield "sidestream_in_flight", "Exchanges going on", {}, self._room.in_flight
         for upstream, endpoint, busy, idle in self._fleet.counts():
-            labels = {"upstream": upstream, "endpoint": endpoint}
-            yield (
-                "sidestream_upstream_connections",
-                "Connections to upstreams",
-                {**labels, "state": "busy"},
-                busy,
-            )
-            yield (
-                "sidestream_upstream_connections",
-                "Connections to upstreams",
-                {**labels, "state": "idle"},
-                idle,
-            )
+            for state, number in (("busy", busy), ("idle", idle)):
+                labels = {"upstream": upstream, "endpoint": endpoint, "state": state}
+                yield "sidestream_upstream_connections", "Connections to upstreams", labels, number
 
     def close(self) -> None:
         """Let go of idle connections."""

@@ -107,7 +107,7 @@ def issuer_of(settings: Settings, keyring: Keyring, clock: Clock) -> Issuer | No
     """Who names tenants by tokens, if anybody does."""
     jwt = settings.jwt
     if jwt is None:
-        keyring.close()
+        keyring.source("", "")  # none are fetched for nobody
         return None
     expected = Expected(
         issuer=jwt.issuer,

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 
 from proxy.accounts import Accounts
+from proxy.compile import ANONYMOUS
 from proxy.config.schema import Settings
 from proxy.core.ledger import Claim, order_of
 from proxy.core.switches import What
 from proxy.edge.api import Unavailable
+from proxy.edge.cache_api import Known
 from proxy.limits import allowance_table
 from proxy.observe.log import hash_of
 from proxy.rules.allowance import NOBODY, AllowanceTable
@@ -35,8 +37,8 @@ class Steering:
 
     def configure(self, settings: Settings) -> None:
         """Take over a new configuration."""
-        self.settings = settings
         self._table = allowance_table(settings)
+        self.settings = settings
 
     async def usage(self, query: dict[str, str]) -> bytes:
         """The billing ledger added up."""
@@ -125,3 +127,12 @@ class Steering:
 
 def _unit(measure: str, amount: int) -> float | int:
     return amount / 1e9 if measure == "cost" else amount
+
+
+def known_in(settings: Settings) -> Known:
+    """What may be named to the caches' API."""
+    return Known(
+        tenants=frozenset(settings.tenants) or frozenset((ANONYMOUS,)),
+        routes=frozenset(route.name for route in settings.routes),
+        has_global=any(cache.scope == "global" for cache in settings.cache.values()),
+    )

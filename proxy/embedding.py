@@ -35,14 +35,14 @@ class Embedders:
         self._meter = meter
         self._secret = os.urandom(32)
         self._models: dict[tuple[object, ...], InThread] = {}
+        self._next: dict[tuple[object, ...], InThread] = {}
 
     def by_cache(
         self, settings: schema.Settings, upstreams: Mapping[str, Upstream]
     ) -> dict[str, ScopedEmbedder]:
         """Who embeds for each cache that has a semantic part in use.
 
-        A model that no cache names any more is let go, and ends with the last
-        who uses it.  Raises ``ConfigError`` with all that cannot be loaded.
+        Raises ``ConfigError`` with all that cannot be loaded.
         """
         made: dict[str, ScopedEmbedder] = {}
         used: dict[tuple[object, ...], InThread] = {}
@@ -55,18 +55,22 @@ class Embedders:
             else:
                 key = _state_of(folder_of(embed))
                 try:
-                    used[key] = one = self._models.get(key) or model_of(embed)
+                    # Two caches may have one model.
+                    one = used.get(key) or self._models.get(key) or model_of(embed)
                 except ConfigError as exc:
                     problems += exc.problems
                     continue
-                # Kept at once: two caches may have one model.
-                self._models[key] = one
+                used[key] = one
             told = partial(self._meter.embedded, name)
             made[name] = Remembered(one, self._secret, told=told)
         if problems:
             raise ConfigError(problems)
-        self._models = used
+        self._next = used
         return made
+
+    def adopt(self) -> None:
+        """Let go of models that nobody named last; they end with the last who uses them."""
+        self._models = self._next
 
     def close(self) -> None:
         """End all models."""

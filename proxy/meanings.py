@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -66,6 +66,22 @@ class _Kept:
     price: Price | None = None
 
 
+class _Planned(NamedTuple):
+    """What one cache is to do from now on; ``limit`` is in bytes."""
+
+    kept: _Kept
+    likeness: Likeness
+    limit: int
+    price: Price | None
+
+
+class _Next(NamedTuple):
+    """What was made and does not serve yet; ``lacks`` says by cache what is missing."""
+
+    lacks: dict[str, str]
+    planned: dict[bytes, _Planned]
+
+
 class Meanings:
     """Makes the ``Likeness`` of caches, and holds what outlives a reload."""
 
@@ -77,6 +93,7 @@ class Meanings:
         self._kept: dict[bytes, _Kept] = {}
         self._embedders = Embedders(clock.now, self._meter)
         self._lacks: dict[str, str] = {}
+        self._next = _Next({}, {})
         chance = random.Random().random  # noqa: S311 - a sample, not a secret
         self._guard: LexicalGuard | None = None
         self.finder = Semantics(shared, self._differ, tasks, clock, chance, self._meter)
@@ -97,22 +114,30 @@ class Meanings:
         ``secret_of`` gives master keys.  Raises ``ConfigError`` if something
         that is needed is not there.
         """
+        self._next = _Next({}, {})
         embedders = self._embedders.by_cache(settings, upstreams)
         asked = embeds_of(settings)
-        self._lacks = {name: lack for name, embed in asked.items() if (lack := lack_of(embed))}
+        lacks = {name: lack for name, embed in asked.items() if (lack := lack_of(embed))}
         if embedders and self._guard is None:
             self._guard = lexical_guard()
-        made = {}
+        planned = {}
         for name, embedder in embedders.items():
             cache = settings.cache[name]
             judge = judge_of(cache, upstreams, self._clock.now)
-            made[name] = self._likeness(name, cache, secret_of(cache), embedder, judge)
-        for kept in self._kept.values():
-            paid = model_paid_for(asked[kept.name]) if kept.name in asked else ""
-            kept.price = find_price(paid) if paid else None
-        alive = {id(likeness) for likeness in made.values()}
-        self._kept = {i: kept for i, kept in self._kept.items() if id(kept.likeness) in alive}
-        return made
+            paid = model_paid_for(asked[name])
+            price = find_price(paid) if paid else None
+            ident, kept, likeness = self._likeness(name, cache, secret_of(cache), embedder, judge)
+            planned[ident] = _Planned(kept, likeness, cache.max_size, price)
+        self._next = _Next(lacks, planned)
+        return {one.kept.name: one.likeness for one in planned.values()}
+
+    def adopt(self) -> None:
+        """Keep what ``likenesses`` made last, and forget the rest."""
+        self._embedders.adopt()
+        self._lacks, planned = self._next
+        self._kept = {ident: one.kept for ident, one in planned.items()}
+        for kept, likeness, limit, price in planned.values():
+            kept.likeness, kept.questions.limit, kept.price = likeness, limit, price
 
     def _likeness(
         self,
@@ -121,7 +146,7 @@ class Meanings:
         secret: bytes,
         embedder: ScopedEmbedder,
         judge: AnswerJudge | None,
-    ) -> Likeness:
+    ) -> tuple[bytes, _Kept, Likeness]:
         asked = cache.semantic
         assert asked is not None
         assert asked.embed is not None
@@ -138,9 +163,8 @@ class Meanings:
                 self._shared, Master(secret, "vector"), self._tasks, self._clock,
                 is_far=self._shared.has_store and bool(cache.encrypt),
             )  # fmt: skip
-            kept = self._kept[ident] = _Kept(name, questions, ScopedTrials())
-        kept.questions.limit = cache.max_size
-        kept.likeness = likeness = Likeness(
+            kept = _Kept(name, questions, ScopedTrials())
+        likeness = Likeness(
             mode=asked.mode,
             threshold=asked.threshold,
             verify=asked.verify,
@@ -152,7 +176,7 @@ class Meanings:
             agrees=partial(agree, lexicon=self._guard.lexicon),
             judge=judge,
         )
-        return likeness
+        return ident, kept, likeness
 
     def forget(self, scope: str) -> None:
         """Forget the questions of a scope, or ("") all."""

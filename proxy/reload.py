@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from hashlib import blake2b
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from proxy.config.load import Loaded
-from proxy.config.nodes import ConfigError
+from proxy.config.load import Loaded, state_of
+from proxy.config.nodes import ConfigError, Problem
 from proxy.observe.metrics import Metrics
 
 log = logging.getLogger("sidestream.reload")
@@ -30,15 +29,19 @@ class Reloader:
         self,
         first: Loaded,
         load: Callable[[], Loaded],
-        swap: Callable[[Loaded], None],
+        swap: Callable[[Loaded], Sequence[Problem]],
         metrics: Metrics,
     ) -> None:
+        """``swap`` puts a configuration in force; what it says of it is logged."""
         self._loaded = first
         self._load = load
         self._swap = swap
         self._metrics = metrics
-        self._seen = _digest(first.watched)
+        self._seen = first.state
         self._asked = asyncio.Event()
+        # The API, a signal and the watch may all ask; the last read is the last swapped in.
+        self._one = asyncio.Lock()
+        self._notes: list[str] = []
 
     def soon(self) -> None:
         """Reload at the next turn; for a signal handler."""
@@ -50,18 +53,29 @@ class Reloader:
             try:
                 await asyncio.wait_for(self._asked.wait(), every_s)
             except TimeoutError:
-                now = await asyncio.to_thread(_digest, self._loaded.watched)
-                if now == self._seen:
+                if await asyncio.to_thread(state_of, self._loaded.watched) == self._seen:
                     continue
-                self._seen = now
             self._asked.clear()
             await self.reload()
 
     async def reload(self) -> list[str]:
         """Swap in what is on disk now; the problems if that cannot be done."""
+        async with self._one:
+            return await self._reload()
+
+    async def told(self) -> dict[str, Any]:
+        """The same for the API, with what takes a restart."""
+        async with self._one:
+            problems = await self._reload()
+            notes = [] if problems else self._notes
+        return {"reloaded": not problems, "problems": problems, "notes": notes}
+
+    async def _reload(self) -> list[str]:
+        # Refused or not, what is read below is not older than this.
+        self._seen = await asyncio.to_thread(state_of, self._loaded.watched)
         try:
             loaded = await asyncio.to_thread(self._load)
-            self._swap(loaded)
+            notes = self._swap(loaded)
         except ConfigError as exc:
             problems = [str(problem) for problem in exc.problems]
             self._failed("; ".join(problems))
@@ -71,24 +85,14 @@ class Reloader:
             self._failed(type(exc).__name__)
             return [f"the configuration could not be built: {type(exc).__name__}"]
         self._loaded = loaded
-        self._seen = await asyncio.to_thread(_digest, loaded.watched)
+        self._seen = loaded.state
         self._metrics.add("sidestream_config_reloads", "Configurations swapped in")
         log.info("configuration reloaded")
+        self._notes = [str(note) for note in notes]
+        for note in self._notes:
+            log.warning("%s", note)
         return []
 
     def _failed(self, why: str) -> None:
         self._metrics.add("sidestream_config_reload_failures", "Configurations refused at reload")
         log.error("configuration not reloaded, the old one stays: %s", why)
-
-
-def _digest(paths: tuple[Path, ...]) -> bytes:
-    """What the files hold now, in one number."""
-    state = blake2b(digest_size=16)
-    for path in paths:
-        try:
-            data = path.read_bytes()
-        except OSError:
-            data = b"\0missing"
-        state.update(len(data).to_bytes(8, "big"))
-        state.update(data)
-    return state.digest()

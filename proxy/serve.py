@@ -21,13 +21,14 @@ from aiohttp import web
 
 from proxy.accounts import Accounts
 from proxy.app import App
-from proxy.compile import ANONYMOUS
 from proxy.config.load import Loaded
+from proxy.config.nodes import Problem
+from proxy.config.restart import in_force
 from proxy.config.schema import Address, Settings
-from proxy.control import Steering
+from proxy.control import Steering, known_in
 from proxy.edge.admin import Admin
 from proxy.edge.api import Api
-from proxy.edge.cache_api import CacheApi, Known
+from proxy.edge.cache_api import CacheApi
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
@@ -84,7 +85,7 @@ class Worker:
         settings = loaded.settings
         self._loop = loop
         self._place = place
-        self._drain = settings.drain
+        self._settings = settings
         self._listen = settings.listen
         clock = SystemClock()
         self.metrics = Metrics()
@@ -108,6 +109,7 @@ class Worker:
             caches=self.caches,
         )
         self.plane = DataPlane(self.app.generation(settings), find, clock)
+        self.app.adopt()
         process = settings.process
         self.clients = ClientServer(
             self.plane.handle,
@@ -118,7 +120,6 @@ class Worker:
             idle_s=process.idle_timeout,
         )
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
-        self._known = known_in(settings)
         self._steering = Steering(self.accounts, settings)
         self._admin = self._administered(settings)
         self._timer: asyncio.TimerHandle | None = None
@@ -131,23 +132,34 @@ class Worker:
     def _administered(self, settings: Settings) -> Admin:
         token = settings.admin.token.reveal() if settings.admin.token else ""
         self._api = Api(self._steering, token)
-        ready, reload = lambda: self._is_ready, self.reloader.reload
+        ready, reload = lambda: self._is_ready, self.reloader.told
         admin = Admin(self.metrics, self.app.status, ready, reload, token)
-        api = CacheApi(self.caches, lambda: self._admin.token, lambda: self._known)
+        api = CacheApi(self.caches, lambda: self._admin.token, lambda: known_in(self._settings))
         admin.additions += [self._api.add_to, api.add_to]
         return admin
 
-    def _swap(self, loaded: Loaded) -> None:
-        """Put a new configuration in force for requests that come from now on."""
-        generation = self.app.generation(loaded.settings)
-        self.accounts.configure(loaded.settings)
-        self._steering.configure(loaded.settings)
+    def _swap(self, loaded: Loaded) -> list[Problem]:
+        """Put a new configuration in force for requests that come from now on; the
+        notes are on what takes a restart.
+        """
+        settings, notes = in_force(self._settings, loaded.settings)
+        # First what may raise, which touches nothing that serves.
+        self.accounts.check(settings)
+        generation = self.app.generation(settings)
+        self._steering.configure(settings)
+        # From here on nothing does.
+        self.app.adopt()
+        self.accounts.configure(settings)
         self.plane.current = generation
-        self._known = known_in(loaded.settings)
-        self.room.limit = loaded.settings.process.max_in_flight
-        self.clients.max_connections = loaded.settings.process.max_connections
-        token = loaded.settings.admin.token
+        self._settings = settings
+        process, clients = settings.process, self.clients
+        self.room.limit = process.max_in_flight
+        clients.max_connections = process.max_connections
+        clients.header_s, clients.body_s = process.header_timeout, process.body_timeout
+        clients.idle_s = process.idle_timeout
+        token = settings.admin.token
         self._admin.token = self._api.token = token.reveal() if token else ""
+        return notes
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until a signal says to leave, then leave in order."""
@@ -219,9 +231,11 @@ class Worker:
         )
 
     def _tick(self) -> None:
-        self.app.sweep()
-        self.clients.sweep(self._loop.time())
+        # First, or whatever fails below would end all deadlines for good.
         self._timer = self._loop.call_later(SWEEP_S, self._tick)
+        self.app.sweep()
+        with Outlived("to hold clients to their deadlines"):
+            self.clients.sweep(self._loop.time())
 
     def _on_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -238,12 +252,12 @@ class Worker:
     async def _leave(self, server: asyncio.Server) -> None:
         """Not ready; wait; stop listening; let streams end; cut what is left."""
         log.info("leaving with %d requests under way", self._busy)
-        await self._pause(self._drain.delay)
+        await self._pause(self._settings.drain.delay)
         server.close()
         self._is_leaving = True
         # Idle connections close now, busy ones after their answer.
         self.clients.pre_shutdown()
-        until = self._loop.time() + self._drain.grace
+        until = self._loop.time() + self._settings.drain.grace
         while self._busy and self._loop.time() < until and not self._is_forced.is_set():
             await self._pause(0.05)
         if self._busy:
@@ -262,15 +276,6 @@ class Worker:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_forced.wait(), seconds)
-
-
-def known_in(settings: Settings) -> Known:
-    """What may be named to the caches' API."""
-    return Known(
-        tenants=frozenset(settings.tenants) or frozenset((ANONYMOUS,)),
-        routes=frozenset(route.name for route in settings.routes),
-        has_global=any(cache.scope == "global" for cache in settings.cache.values()),
-    )
 
 
 async def _outlived(step: Callable[[], Awaitable[object] | None]) -> None:

@@ -107,6 +107,7 @@ class Caches:
         self.meter = CacheMeter()
         self._clock = clock
         self._vaults: dict[tuple[str, bytes], SealedVault] = {}
+        self._next: dict[tuple[str, bytes], tuple[SealedVault, schema.Cache]] = {}
         self._own = os.urandom(32)
         self.meanings = Meanings(self.shared, self.tasks, clock)
         self.shared.on_purge(self._forget)
@@ -130,17 +131,23 @@ class Caches:
         """The vault of a cache; the same one as before if its keys are."""
         keys = self._secrets(cache)
         ident = (name, blake2b(b"".join(keys)).digest())
-        found = self._vaults.get(ident)
+        found = self._vaults.get(ident) or (self._next[ident][0] if ident in self._next else None)
         if found is None:
             memory = Memory(cache.max_size)
             masters = tuple(Master(key) for key in keys)
             found = SealedVault(
                 self.shared, self._clock, masters, memory, is_own_key=not cache.encrypt
             )
-            self._vaults[ident] = found
-        found.memory.limit = cache.max_size
-        found.most = max(MOST, cache.max_entry + HEADS)
+        self._next[ident] = found, cache
         return found
+
+    def adopt(self) -> None:
+        """Keep the vaults that were asked for since ``rules``, within their bounds."""
+        self.meanings.adopt()
+        self._vaults = {ident: vault for ident, (vault, _) in self._next.items()}
+        for vault, cache in self._next.values():
+            vault.memory.limit = cache.max_size
+            vault.most = max(MOST, cache.max_entry + HEADS)
 
     def _secrets(self, cache: schema.Cache) -> tuple[bytes, ...]:
         """The master key, and the one before if there is one."""
@@ -168,13 +175,14 @@ class Caches:
     ) -> dict[str, CacheRule]:
         """What the cache stage needs to know, by route.
 
-        Vaults that no route leads to any more are let go.  Raises ``ConfigError``
-        where a semantic cache cannot work.
+        First of what a configuration asks for; ``adopt`` puts it in force.
+        Raises ``ConfigError`` where a semantic cache cannot work.
         """
+        self._next = {}
         likenesses = self.meanings.likenesses(
             settings, upstreams, lambda cache: self._secrets(cache)[0], find_price
         )
-        rules = {
+        return {
             route.name: replace(
                 self._rule(settings, route, settings.cache[route.cache]),
                 likeness=likenesses.get(route.cache),
@@ -182,13 +190,6 @@ class Caches:
             for route in settings.routes
             if route.cache is not None
         }
-        used = {id(rule.vault) for rule in rules.values()}
-        self._vaults = {
-            ident: vault
-            for ident, vault in self._vaults.items()
-            if id(vault) in used or ident[0] == FIRST
-        }
-        return rules
 
     def _rule(self, settings: Settings, route: schema.Route, cache: schema.Cache) -> CacheRule:
         assert route.cache is not None

@@ -200,6 +200,7 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Embedder, 
     with closing(fleet):
         upstream = fleet.upstreams({embed.upstream: spec})[embed.upstream]
         why = partial(_why_upstream, upstream, embed.model)
+        fleet.adopt()
         yield UpstreamEmbedder(upstream, embed.model, time.monotonic), why
 
 

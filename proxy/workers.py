@@ -22,7 +22,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.edge.admin import ADMIN_ONLY, may_look, refusal
+from proxy.edge.admin import FROM
 
 log = logging.getLogger("sidestream.workers")
 
@@ -55,14 +55,11 @@ class Supervisor:
     listener is the unix socket ``path``.
     """
 
-    def __init__(
-        self, count: int, command: Callable[[int, Path], list[str]], folder: Path, token: str
-    ) -> None:
+    def __init__(self, count: int, command: Callable[[int, Path], list[str]], folder: Path) -> None:
         self._command = command
         self._sockets = [folder / f"worker-{i}.sock" for i in range(count)]
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._is_leaving = asyncio.Event()
-        self._token = token
         self.restarts = 0
 
     async def run(self, host: str, port: int) -> int:
@@ -102,6 +99,9 @@ class Supervisor:
                 *self._command(i, self._sockets[i]), start_new_session=True
             )
             self._processes[i] = process
+            if self._is_leaving.is_set():
+                # It was told while this one was on its way.
+                process.terminate()
             code = await process.wait()
             if self._is_leaving.is_set():
                 return
@@ -131,6 +131,8 @@ class Supervisor:
             for name in ("authorization", "user-agent")
             if name in request.headers
         }
+        # They see a socket of ours, and judge who asks: the token may change at a reload.
+        headers[FROM] = request.remote or ""
         body = await request.read()
 
         async def one(place: Path) -> tuple[int, bytes]:
@@ -179,13 +181,11 @@ class Supervisor:
         return await self._each("POST", request.path_qs, request)
 
     async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
-        # The workers see a unix socket, so who asks is judged here.
-        if not may_look(request, self._token):
-            return refusal(401, ADMIN_ONLY)
         answers = await self._ask(method, path, request)
-        worst, said = max(answers)
-        if worst in (400, 401, 403, 404):
-            return web.Response(status=worst, body=said, content_type="application/json")
+        for status, said in sorted(answers):
+            if status in (400, 401, 403, 404):
+                return web.Response(status=status, body=said, content_type="application/json")
+        worst, _ = max(answers)
         body: dict[str, Any] = {
             "workers": [orjson.loads(data) if data else None for _, data in answers],
             "restarts": self.restarts,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +27,15 @@ def no_price(_model: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, the files they came from, and what is odd but not wrong."""
+    """Settings, the files they came from, and what is odd but not wrong.
+
+    ``state`` is ``state_of`` the files as they were read.
+    """
 
     settings: Settings
     watched: tuple[Path, ...]
     notes: tuple[Problem, ...] = ()
+    state: bytes = b""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class FileSource:
     folder: Path
     environment: Mapping[str, str]
     watched: list[Path] = field(default_factory=list)
+    read: list[bytes | None] = field(default_factory=list)
 
     def variable(self, name: str) -> str | None:
         """An environment variable."""
@@ -49,11 +55,18 @@ class FileSource:
         """What a file holds, and a note to watch it."""
         found = self.folder / path
         self.watched.append(found)
+        self.read.append(None)
         with found.open("rb") as opened:
             data = opened.read(MAX_FILE + 1)
+        self.read[-1] = data
         if len(data) > MAX_FILE:
             raise ValueError("the file is over 1 MiB")
         return data.decode()
+
+    def watch(self, path: Path) -> None:
+        """A file that others read."""
+        self.watched.append(path)
+        self.read.append(_content(path))
 
 
 def load(
@@ -66,7 +79,8 @@ def load(
     file = path or DEFAULT
     shown = str(path) if path is not None else "(embedded default)"
     try:
-        text = file.read_text(encoding="utf-8")
+        data = file.read_bytes()
+        text = data.decode()
     except OSError as exc:
         raise refuse(shown, f"cannot read the file: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
@@ -79,5 +93,34 @@ def load(
     problems, notes = check(bound.value, has_price)
     if problems:
         raise ConfigError(problems)
-    watched = (file,) if path is not None else ()
-    return Loaded(bound.value, (*watched, *source.watched), (*bound.notes, *notes))
+    for upstream in bound.value.upstreams.values():
+        if (tls := upstream.tls) is not None:
+            for name in filter(None, (tls.ca, tls.cert, tls.key)):
+                source.watch(Path(name))
+    if path is None:
+        watched, read = source.watched, source.read
+    else:
+        watched, read = [file, *source.watched], [data[: MAX_FILE + 1], *source.read]
+    return Loaded(bound.value, tuple(watched), (*bound.notes, *notes), _digest(read))
+
+
+def state_of(paths: Iterable[Path]) -> bytes:
+    """What the files hold now, in one number."""
+    return _digest(map(_content, paths))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as opened:
+            return opened.read(MAX_FILE + 1)
+    except OSError:
+        return None
+
+
+def _digest(contents: Iterable[bytes | None]) -> bytes:
+    state = blake2b(digest_size=16)
+    for content in contents:
+        data = b"\0missing" if content is None else content
+        state.update(len(data).to_bytes(8, "big"))
+        state.update(data)
+    return state.digest()

@@ -20,11 +20,15 @@ from proxy.observe.metrics import Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOOPBACK: Final = ("127.0.0.1", "::1", "", None)
+FROM: Final = "x-sidestream-from"
+"""Whom one asks for who asks over a socket of its own; absent: itself."""
+
 ADMIN_ONLY: Final = "send the admin token as `Authorization: Bearer TOKEN`"
 
 
 class Admin:
-    """The handlers.  ``status`` gives the dependencies as a JSON object.
+    """The handlers.  ``status`` gives the dependencies as a JSON object, ``reload`` what
+    became of a reload: ``reloaded``, ``problems``, ``notes``.
 
     ``token`` opens everything; without one ``/status`` is for loopback only.
     ``additions`` add further paths.
@@ -35,7 +39,7 @@ class Admin:
         metrics: Metrics,
         status: Callable[[], dict[str, Any]],
         is_ready: Callable[[], bool],
-        reload: Callable[[], Awaitable[list[str]]],
+        reload: Callable[[], Awaitable[dict[str, Any]]],
         token: str,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -80,11 +84,9 @@ class Admin:
             return refusal(403, "set admin.token in the configuration to use the admin API")
         if not has_token(request, self.token):
             return refusal(401, ADMIN_ONLY)
-        problems = await self._reload()
-        body = orjson.dumps({"reloaded": not problems, "problems": problems})
-        return web.Response(
-            status=422 if problems else 200, body=body, content_type="application/json"
-        )
+        told = await self._reload()
+        status = 200 if told["reloaded"] else 422
+        return web.Response(status=status, body=orjson.dumps(told), content_type="application/json")
 
 
 def has_token(request: web.Request, token: str) -> bool:
@@ -99,7 +101,9 @@ def may_look(request: web.Request, token: str) -> bool:
     """Whether a request may see what is not public: by token, or from loopback
     where there is none.
     """
-    return has_token(request, token) or (not token and request.remote in _LOOPBACK)
+    return has_token(request, token) or (
+        not token and request.remote in _LOOPBACK and request.headers.get(FROM, "") in _LOOPBACK
+    )
 
 
 def refusal(status: int, message: str) -> web.Response:

@@ -55,8 +55,8 @@ class ClientServer(web.Server):
         )
         self.handle = handle
         self.max_connections = max_connections
-        self._header_s = header_s
-        self._idle_s = idle_s
+        self.header_s = header_s
+        self.idle_s = idle_s
         self.body_s = body_s
         self.refused_connections = 0
 
@@ -78,10 +78,10 @@ class ClientServer(web.Server):
         """End heads that take too long with 408, and idle connections quietly."""
         for conn in self.connections:
             client = cast("ClientConnection", conn)
-            if client.head_since and now - client.head_since > self._header_s:
-                error = RequestTimeout(f"the request's head took over {self._header_s:g} s")
+            if client.head_since and now - client.head_since > self.header_s:
+                error = RequestTimeout(f"the request's head took over {self.header_s:g} s")
                 client.turn_away(error)
-            elif client.idle_since and now - client.idle_since > self._idle_s:
+            elif client.idle_since and now - client.idle_since > self.idle_s:
                 client.force_close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -74,16 +75,38 @@ class Webhook:
             )
         )
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._send_all())
+            self._begin()
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._send_all())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            # Without its message, which may hold the URL, and that a secret.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("an alert could not be sent: %s\n%s", type(error).__name__, frames)
+            self._drop()
+        if self._waiting:
+            self._begin()
+
+    def _drop(self) -> None:
+        """Let go of the one that was being sent."""
+        self._waiting.popleft()
+        self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
 
     async def _send_all(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        while self._waiting:  # again, for what is told while a session closes
-            async with aiohttp.ClientSession(timeout=timeout) as session:
-                while self._waiting:
-                    if not await self._send(session, self._waiting.popleft()):
-                        self._add("sidestream_alerts_dropped", "Alerts that no webhook took")
-        self._task = None
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while self._waiting:
+                if await self._send(session, self._waiting[0]):
+                    self._waiting.popleft()
+                else:
+                    self._drop()
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> bool:
         headers = {"content-type": "application/json"}
@@ -106,7 +129,11 @@ class Webhook:
 
     async def close(self, within_s: float = 2.0) -> None:
         """Give what waits a last chance."""
-        task = self._task
-        if task is not None:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(task, within_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._task is not None:
+                    await asyncio.wait({self._task})
+                    await asyncio.sleep(0)  # what is to follow begins
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1.0)

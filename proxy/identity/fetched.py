@@ -163,20 +163,28 @@ class Keyring:
         self._clock = clock
         self._count = count
         self._fetched: FetchedKeys | None = None
+        self._next: FetchedKeys | None = None
 
     def source(self, document: str, url: str) -> KeySource:
         """Keys of a URL, or of the document that a file held, if it held one.
 
-        Raises ``BadKeys``.
+        What is in force changes with ``adopt``.  Raises ``BadKeys``.
         """
         if not url:
             held = parse_keys(document) if document else NO_KEYS
-            self.close()
+            self._next = None
             return HeldKeys(held)
-        if self._fetched is None or self._fetched.url != url:
+        if self._fetched is not None and self._fetched.url == url:
+            self._next = self._fetched
+        else:
+            self._next = FetchedKeys(url, self._clock, self._count)
+        return self._next
+
+    def adopt(self) -> None:
+        """Fetch from now on what was asked for last."""
+        if self._next is not self._fetched:
             self.close()
-            self._fetched = FetchedKeys(url, self._clock, self._count)
-        return self._fetched
+            self._fetched = self._next
 
     def sweep(self) -> None:
         """Fetch what is due."""

@@ -18,6 +18,7 @@ from redis.crc import key_slot
 
 from proxy.stores.address import Address
 from proxy.stores.link import Link
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, StoreDown, Word
 from proxy.stores.scripts import Script
 
@@ -105,12 +106,13 @@ class Cluster:
     async def _follow(self) -> None:
         while True:
             self._stirred.clear()
-            try:
-                slots = await self._fetch_map()
-            except StoreDown as exc:
-                log.debug("cluster: %s", exc)
-            else:
-                await self._use(slots)
+            with Outlived("to follow the cluster"):
+                try:
+                    slots = await self._fetch_map()
+                except StoreDown as exc:
+                    log.debug("cluster: %s", exc)
+                else:
+                    await self._use(slots)
             await asyncio.sleep(RETRY_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_S):
@@ -130,8 +132,7 @@ class Cluster:
     async def close(self) -> None:
         """Let go of every server."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
         for link in self._links.values():
             await link.close()

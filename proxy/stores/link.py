@@ -18,6 +18,7 @@ from typing import Any, Final
 import hiredis
 
 from proxy.stores.address import Address
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, Pipe, StoreDown, Word, pack
 from proxy.stores.scripts import Script, Scripts
 
@@ -147,7 +148,8 @@ class Link:
             self._is_said = False
             log.warning("store %s answers again", self.address)
         for told in self._told:
-            told()
+            with Outlived("to go on with the store"):
+                told()
 
     def _sink(self, why: str) -> None:
         self.is_up = False
@@ -161,19 +163,27 @@ class Link:
 
     async def _supervise(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(HANDSHAKE_S):
-                    self._pipe = await self._connect()
-            except (*_NO_WAY, StoreDown) as exc:
-                self._say_down(str(exc) or type(exc).__name__)
+            is_served = False
+            with Outlived("to hold a connection to the store"):
+                is_served = await self._serve()
+            if not is_served:
                 self._failures += 1
                 pause = min(MAX_PAUSE_S, 0.05 * 2.0 ** min(self._failures, 10))
                 await asyncio.sleep(pause * (0.5 + self._chance() / 2))
-                continue
-            self._failures = 0
-            self.connects += 1
-            self._rise()
-            await self._watch(self._pipe)
+
+    async def _serve(self) -> bool:
+        """Connect and watch the connection until it is lost; ``False`` if there was none."""
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                self._pipe = await self._connect()
+        except (*_NO_WAY, StoreDown) as exc:
+            self._say_down(str(exc) or type(exc).__name__)
+            return False
+        self._failures = 0
+        self.connects += 1
+        self._rise()
+        await self._watch(self._pipe)
+        return True
 
     async def _connect(self) -> Pipe:
         address = self.address = await self._locate()
@@ -248,9 +258,7 @@ class Link:
         """Let go of the server."""
         self._is_closing = True
         if self._task is not None:
-            self._task.cancel()
-            # Not to be awaited itself: whoever cancels this would be taken for it.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
 
 

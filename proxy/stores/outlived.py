@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
+
+AGAIN_S: Final = 0.1
+"""Seconds until a task that was cancelled and goes on is cancelled again."""
 
 log = logging.getLogger("sidestream")
 
@@ -35,3 +39,12 @@ class Outlived:
             frames = "".join(traceback.format_tb(trace))
             log.error("%s failed: %s\n%s", self._what, type(error).__name__, frames)
         return self.is_failed
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """End a task, whatever it fails of; again, as libraries swallow being cancelled."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN_S)
+    if not task.cancelled():
+        task.exception()  # seen, or it is told of with its message

@@ -21,6 +21,7 @@ from proxy.core.ports import Clock
 from proxy.stores.leases import Held, Keeping, Leases, book_key
 from proxy.stores.lines import Counters
 from proxy.stores.outbox import Outbox
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import Done, Unanswered, Word
 from proxy.stores.scripts import Script, Scripts
 from proxy.stores.share import Share
@@ -206,16 +207,17 @@ class RedisLedger:
         said = self._clock.now()
         while True:
             await asyncio.sleep(min(1.0, self._keeping.lease_s / 7))
-            if self._outbox.waiting and self._store.is_up:
-                self._outbox.flush()
-            self._leases.renew_when_due()
+            with Outlived("to look after settlements and leases"):
+                if self._outbox.waiting and self._store.is_up:
+                    self._outbox.flush()
+                self._leases.renew_when_due()
             if self._clock.now() - said >= BEAT_S:
                 said = self._clock.now()
                 self._say_alive()
 
     async def close(self, within_s: float = 5.0) -> None:
         """Hand over what waits, for at most ``within_s``, and let go of the store."""
-        with contextlib.suppress(TimeoutError):
+        with Outlived("to hand over settlements"), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self._outbox.waiting or self._outbox.in_flight:
                     if self._store.is_up:
@@ -224,8 +226,7 @@ class RedisLedger:
         if self._outbox.waiting:
             log.error("%d settlements could not be handed over", self._outbox.waiting)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
             await self._ask(self._scripts.beat, REPLICAS, (self._name, 0))
         await self._store.close()

@@ -12,6 +12,7 @@ import logging
 from typing import Final
 
 from proxy.core.switches import Switches, What
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import StoreDown
 from proxy.stores.store import Store
 
@@ -37,22 +38,28 @@ class SharedSwitches:
 
     async def _follow(self) -> None:
         while True:
-            await self.refresh()
+            with Outlived("to hear of switches"):
+                await self.refresh()
             await asyncio.sleep(EVERY_S)
 
     async def refresh(self) -> None:
         """Read the server's state, if it can be had."""
         with contextlib.suppress(StoreDown):
-            words = await self._store.call(KEY, "SMEMBERS", KEY)
-            if not words and self._local.words():
-                # Nothing at all is a store that has lost its memory: what is off stays off.
-                log.warning("the store has forgotten what is switched off; it is told again")
-                await self._store.call(KEY, "SADD", KEY, MARK, *self._local.words())
-                return
-            self._local.replace(word.decode("utf-8", "replace") for word in words)
+            await self._look()
+
+    async def _look(self) -> None:
+        words = await self._store.call(KEY, "SMEMBERS", KEY)
+        if not words and self._local.words():
+            # Nothing at all is a store that has lost its memory: what is off stays off.
+            log.warning("the store has forgotten what is switched off; it is told again")
+            await self._store.call(KEY, "SADD", KEY, MARK, *self._local.words())
+            return
+        self._local.replace(word.decode("utf-8", "replace") for word in words)
 
     async def put(self, what: What, name: str, *, is_off: bool) -> None:
         """Switch one off or on, for all.  Raises ``StoreDown``."""
+        # Else a store that has forgotten all would seem to remember, by this one.
+        await self._look()
         await self._store.call(KEY, "SADD", KEY, MARK)
         await self._store.call(KEY, "SADD" if is_off else "SREM", KEY, f"{what}:{name}")
         self._local.put(what, name, is_off=is_off)
@@ -60,6 +67,5 @@ class SharedSwitches:
     async def close(self) -> None:
         """Follow no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None

@@ -33,9 +33,19 @@ class UsageFile:
         self._waiting: list[bytes] = []
         self._size = 0
         self._left = b""
+        self._begun = b""  # of the line that _left goes on with
         self._is_failing = False
         self.lost = 0
         self.written = 0
+
+    def move(self, path: Path, rotate: int, keep: int) -> None:
+        """Write there from now on, also what waits; a line begun here is whole there."""
+        if path != self.path:
+            self._left = self._begun + self._left
+            self._begun = b""
+            self.path = path
+        self._rotate = rotate
+        self._keep = keep
 
     def put(self, row: Row) -> None:
         """Take one row; nothing is written here.  What has no record is nobody's use."""
@@ -76,7 +86,9 @@ class UsageFile:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 fd = self._begin_anew(fd, flags)
             while self._left:
-                self._left = self._left[os.write(fd, self._left) :]
+                size = os.write(fd, self._left)
+                self._begun = (self._begun + self._left[:size]).rpartition(b"\n")[2]
+                self._left = self._left[size:]
         finally:
             os.close(fd)
 

@@ -60,6 +60,7 @@ async def test_each_cache_in_use_has_who_embeds_for_it(tmp_path, settings, embed
 async def test_a_model_outlives_a_reload_until_its_files_change(tmp_path, settings, embedders):
     tiny.write(tmp_path / "model")
     before = embedders.by_cache(settings(), UPSTREAMS)["here"]
+    embedders.adopt()
     kept = embedders.by_cache(settings(), UPSTREAMS)["here"]
     tiny.write(tmp_path / "model", tiny.bert())
     after = embedders.by_cache(settings(), UPSTREAMS)["here"]
@@ -67,6 +68,17 @@ async def test_a_model_outlives_a_reload_until_its_files_change(tmp_path, settin
     assert kept._embedder is before._embedder
     assert after._embedder is not before._embedder
     assert await before.embed(["how"], 10) != await after.embed(["how"], 10) is not None
+
+
+async def test_a_reload_that_is_refused_leaves_the_model_in_force(tmp_path, settings, embedders):
+    tiny.write(tmp_path / "model")
+    before = embedders.by_cache(settings(), UPSTREAMS)["here"]
+    embedders.adopt()
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError):
+        embedders.by_cache(settings(), UPSTREAMS)
+
+    assert [*embedders._models.values()] == [before._embedder]
 
 
 def test_a_model_that_cannot_be_loaded_is_a_problem_with_a_place(tmp_path, settings, embedders):

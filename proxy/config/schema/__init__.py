@@ -45,13 +45,16 @@ class Settings(Record):
 
     Only ``upstreams`` and ``routes`` are needed.  ``${NAME}`` and
     ``${NAME:-default}`` are read from the environment, ``{file: PATH}`` from a
-    file, which is read again when it changes; ``$$`` is a dollar sign.
+    file, which is read again when it changes; ``$$`` is a dollar sign.  A change
+    is in force from the next request on, except where it takes a restart.
     """
 
     version: int = setting("Version of this format: 1.", 1)
-    listen: Address = setting("Data plane: the OpenAI wire under /v1.", Address("127.0.0.1", 8400))
+    listen: Address = setting(
+        "Data plane: the OpenAI wire under /v1.", Address("127.0.0.1", 8400), restart=True
+    )
     admin: Admin = setting("Admin listener.", factory=Admin)
-    workers: Count = setting("Processes sharing the port.", Count(1))
+    workers: Count = setting("Processes sharing the port.", Count(1), restart=True)
     drain: Drain = setting("Leaving.", factory=Drain)
     store: Store = setting("Counters, leases and the shared cache.", factory=Store)
     process: Process = setting("Bounds that protect the sidecar.", factory=Process)

@@ -14,7 +14,7 @@ from proxy.config.units import Address, Count, Duration, Percent, Secret, Size
 class Admin(Record):
     """The admin listener: health, readiness, status, metrics, API."""
 
-    listen: Address = setting("Where it listens.", Address("127.0.0.1", 8401))
+    listen: Address = setting("Where it listens.", Address("127.0.0.1", 8401), restart=True)
     token: Secret = setting(
         "Needed for everything but health and metrics; empty: those only, from loopback.",
         Secret(""),
@@ -34,12 +34,17 @@ class Store(Record):
     """Where counters, leases and the shared cache live."""
 
     url: Secret = setting(
-        "memory://, redis://, rediss://, redis+cluster:// or redis+sentinel://.",
+        "memory://, redis://, rediss://, redis+cluster:// or redis+sentinel://. A reload "
+        "with another is refused.",
         Secret("memory://"),
     )
-    timeout: Duration = setting("How long a request waits for it.", Duration(0.05))
-    lease: Duration = setting("How long a crash holds on to what it had reserved.", Duration(30))
-    rows: Count = setting("Rows of a tenant's billing ledger to keep there.", Count(100_000))
+    timeout: Duration = setting("How long a request waits for it.", Duration(0.05), restart=True)
+    lease: Duration = setting(
+        "How long a crash holds on to what it had reserved.", Duration(30), restart=True
+    )
+    rows: Count = setting(
+        "Rows of a tenant's billing ledger to keep there.", Count(100_000), restart=True
+    )
     on_failure: Literal["open", "closed", "local"] = setting(
         "When it is down: let through, refuse, or use this replica's share.", "local"
     )
@@ -62,10 +67,10 @@ class Process(Record):
     """Bounds that protect the sidecar itself."""
 
     max_body: Size = setting("Largest request body.", Size(32 << 20))
-    max_header: Size = setting("Largest request line or header.", Size(32 << 10))
+    max_header: Size = setting("Largest request line or header.", Size(32 << 10), restart=True)
     max_connections: Count = setting("Clients' connections at once.", Count(4096))
     max_in_flight: Count = setting("Requests at once; more get 503.", Count(1024))
-    max_stream_duration: Duration = setting("Longest answer.", Duration(3600))
+    max_stream_duration: Duration = setting("Longest answer.", Duration(3600), restart=True)
     header_timeout: Duration = setting("Longest time for a request's head.", Duration(10))
     body_timeout: Duration = setting("Longest pause in a request's body.", Duration(30))
     idle_timeout: Duration = setting("How long an idle connection is kept.", Duration(75))
@@ -113,7 +118,9 @@ class UsageLog(Record):
 class Log(Record):
     """What is written about requests."""
 
-    requests: Literal["stdout", "off"] = setting("One JSON line a request, or none.", "stdout")
+    requests: Literal["stdout", "off"] = setting(
+        "One JSON line a request, or none.", "stdout", restart=True
+    )
     capture: Capture = setting("Text of requests, if wanted.", factory=Capture)
     usage: UsageLog | None = setting("The billing ledger.", None)
 

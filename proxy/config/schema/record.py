@@ -18,13 +18,23 @@ class Record:
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
 
-def setting(text: str, default: Any = MISSING, *, factory: Callable[[], Any] | None = None) -> Any:
-    """A field that users write; ``text`` is its line in the manual."""
+def setting(
+    text: str,
+    default: Any = MISSING,
+    *,
+    factory: Callable[[], Any] | None = None,
+    restart: bool = False,
+) -> Any:
+    """A field that users write; ``text`` is its line in the manual.
+
+    ``restart`` says that a reload leaves it as it is.
+    """
+    metadata = {"text": f"{text} Takes a restart." if restart else text, "restart": restart}
     if factory is not None:
-        return field(default_factory=factory, metadata={"text": text})
+        return field(default_factory=factory, metadata=metadata)
     if default is MISSING:
-        return field(metadata={"text": text})
-    return field(default=default, metadata={"text": text})
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def check_threshold(value: float) -> None:

@@ -200,13 +200,33 @@ def test_freshness_is_what_the_provider_says_within_bounds(header, seconds):
 def test_a_keyring_keeps_what_was_fetched_over_a_reload():
     ring = Keyring(FakeClock(), Counts())
     first = ring.source("", "https://a/jwks")
+    ring.adopt()
 
     assert ring.source("", "https://a/jwks") is first
     assert ring.source("", "https://b/jwks") is not first
+    assert ring.source("", "https://a/jwks") is first
     assert ring.source(OLD.decode(), "").keys.has("old")
     assert ring.source("", "").keys is NO_KEYS
     with pytest.raises(BadKeys):
         ring.source("{}", "")
+
+
+def test_keys_in_force_stay_until_others_are_adopted():
+    """A reload may be refused after it has asked for its keys."""
+    counts = Counts()
+    ring = Keyring(FakeClock(), counts)
+    first = ring.source("", "https://a/jwks")
+    ring.adopt()
+    swept = []
+    first.sweep = lambda: swept.append("first")
+    ring.source("", "https://b/jwks")
+    ring.sweep()
+    ring.source("", "")
+    ring.sweep()
+    ring.adopt()
+    ring.sweep()
+
+    assert swept == ["first", "first"]
 
 
 class Provider:

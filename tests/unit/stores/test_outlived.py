@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 
 
 def test_what_failed_is_said_but_not_its_message(caplog):
@@ -28,3 +28,29 @@ def test_what_went_well_is_not_mentioned(caplog):
 def test_being_cancelled_is_no_failure():
     with pytest.raises(asyncio.CancelledError), Outlived("to try"):
         raise asyncio.CancelledError
+
+
+async def test_a_task_that_swallows_being_cancelled_is_ended_all_the_same():
+    async def stubborn():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await ended(task)
+
+    assert task.cancelled()
+
+
+async def test_a_task_that_has_failed_is_ended_without_its_failure():
+    async def fails():
+        raise ValueError
+
+    task = asyncio.create_task(fails())
+    await asyncio.sleep(0)
+    await ended(task)
+
+    assert task.done()

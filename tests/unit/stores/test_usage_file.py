@@ -1,11 +1,14 @@
 """The billing ledger in files."""
 
+import os
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.ledger import Charge, Row
+from proxy.stores import usage_file
 from proxy.stores.usage_file import UsageFile, files_of
 
 
@@ -97,3 +100,37 @@ def test_other_files_are_not_touched(tmp_path, other):
         file.flush()
 
     assert (tmp_path / other).read_text() == "mine"
+
+
+@given(sizes=st.lists(st.integers(0, 40), max_size=8), waiting=st.integers(0, 3))
+def test_what_waits_is_whole_where_it_is_written_after_a_move(tmp_path_factory, sizes, waiting):
+    """The disk takes some bytes of some lines before the file is moved."""
+    folder = tmp_path_factory.mktemp("u")
+    file = UsageFile(folder / "one.jsonl", 1 << 20, 3)
+    for number in range(3):
+        file.put(row(number))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(usage_file.os, "write", _full_after(sizes))
+        file.flush()
+    for number in range(3, 3 + waiting):
+        file.put(row(number))
+    file.move(folder / "two.jsonl", 1 << 20, 3)
+    file.flush()
+    before = (folder / "one.jsonl").read_bytes().splitlines(keepends=True)
+    found = [orjson.loads(line) for line in before if line.endswith(b"\n")]
+
+    assert [line["lease"] for line in found + lines(file.path)] == [
+        f"l{i}" for i in range(3 + waiting)
+    ]
+
+
+def _full_after(sizes):
+    left = [*sizes]
+    really = os.write
+
+    def write(fd, data):
+        if not left:
+            raise OSError(28, "No space left on device")
+        return really(fd, data[: left.pop(0)])
+
+    return write

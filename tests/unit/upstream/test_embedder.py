@@ -49,6 +49,7 @@ class Asking:
             asks_usage=False,
         )  # fmt: skip
         made = self.fleet.upstreams({"up": spec})["up"]
+        self.fleet.adopt()
         self.pool = made.endpoints[0].pool
         self.embedder = UpstreamEmbedder(made, self.model, self.clock.now)
         return self
