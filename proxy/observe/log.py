@@ -14,6 +14,7 @@ import orjson
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
+from proxy.observe.faults import passed_on
 from proxy.observe.metrics import status_of
 
 
@@ -94,6 +95,8 @@ def _more(x: Exchange, end: End) -> bytes:
         line["fault"] = end.error.fault
     elif end.error is not None and end.kind == "refused":
         line["error"] = type(end.error).__name__
+    elif (found := passed_on(x, end)) is not None:
+        line["fault"], line["error"] = found
     if x.tags:
         line["tags"] = dict(x.tags)
     if x.notes:

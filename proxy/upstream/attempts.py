@@ -168,7 +168,7 @@ class Forwarder:
             return _Failure("reset", exc)
         finally:
             x.upstream_s += self._clock.now() - began
-        return self._judge(reply, upstream)
+        return self._judge(x, reply, upstream)
 
     async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:
         """An answer of which enough is here to decide on."""
@@ -193,10 +193,13 @@ class Forwarder:
             raise
         return reply
 
-    def _judge(self, reply: UpstreamReply, upstream: Upstream) -> UpstreamReply | _Failure:
+    def _judge(
+        self, x: Exchange, reply: UpstreamReply, upstream: Upstream
+    ) -> UpstreamReply | _Failure:
         """Whether an answer that did come is good enough."""
         status = reply.head.status
         if status >= 400:
+            x.lends_key = upstream.passthrough
             if reply.is_whole:
                 body = upstream.provider.normalise_error(status, reply.whole)
                 if body is not reply.whole:
