@@ -148,6 +148,7 @@ class NotCached(ProxyError):
 
     status = 504
     code = "not_cached"
+    fault = "client"
 
 
 def not_cached(x: Exchange, word: str, status: str) -> NotCached:

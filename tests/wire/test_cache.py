@@ -256,6 +256,8 @@ async def test_a_client_may_ask_for_a_new_answer_or_for_none(tmp_path):
         assert missing.headers["x-should-retry"] == "false"
         assert missing.headers["cache-status"].startswith('sidestream; detail=not_cached; key="')
         assert state(missing) == "miss"
+        metrics = await ask(running.worker.admin_port, request("/metrics", method="GET", key=None))
+        assert b'sidestream_errors_total{code="not_cached",fault="client"} 1.0' in metrics.body
         said = ["no-store", "", "max-age=60", "no-cache", "max-age=0", "only-if-cached"]
         states = [state(await say(word)) for word in said]
 
