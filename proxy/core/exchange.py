@@ -124,6 +124,7 @@ class Exchange:
     lends_key: bool = _later(default=False)  # forward; the key sent upstream was the client's
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
     queued_s: float = _later(0.0)  # forward; waited for a place at a contended upstream
+    retried_s: float = _later(0.0)  # forward; waited between attempts
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
     usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing

@@ -149,7 +149,9 @@ class Forwarder:
                 return None, failure
             if failure.reply is not None:
                 failure.reply.close()
+            since = self._clock.now()
             await asyncio.sleep(wait)
+            x.retried_s += self._clock.now() - since
         return None, failure
 
     async def _attempt(

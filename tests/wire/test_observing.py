@@ -54,3 +54,26 @@ async def test_a_key_that_the_client_sent_through_is_its_own_fault(tmp_path):
             metrics = await metrics_of(running)
 
     assert 'sidestream_errors_total{code="upstream_401",fault="client"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("more", ["", "cached"])
+async def test_a_pause_between_attempts_is_not_our_overhead(tmp_path, more):
+    busy = json_answer(REFUSED, 503, ("retry-after-ms: 80",))
+    parts = {"more": "cache: {c: {}}"} if more else {}
+    cache = ", cache: c" if more else ""
+    routes = (
+        "  - {name: r, match: {model: m}, targets: [{upstream: main}],"
+        f" retry: {{attempts: 2}}{cache}}}"
+    )
+    async with (
+        Scripted([says(busy), says(json_answer())]) as up,
+        program(tmp_path, up.port, routes=routes, **parts) as running,
+    ):
+        lines = kept_lines(running)
+        answer = await ask(running.port, request(body={**CHAT, "temperature": 0}))
+
+    timing = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert answer.headers["x-sidestream-attempts"] == "2"
+    assert float(timing["retry"]) >= 79
+    assert float(answer.headers["x-sidestream-overhead-ms"]) < 60
+    assert orjson.loads(lines[0])["retry_ms"] >= 79
