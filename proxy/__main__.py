@@ -6,12 +6,10 @@ import argparse
 import asyncio
 import logging
 import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -21,6 +19,7 @@ from proxy import __version__
 from proxy.accounts import store_problems
 from proxy.app import has_price
 from proxy.commands.cache import add_command as add_cache
+from proxy.commands.keys import add_command as add_keys
 from proxy.compile import redactions_of
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -112,10 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration")
     schema.add_argument("--reference", action="store_true", help="print the manual instead")
     schema.set_defaults(run=_schema)
-    keys = commands.add_parser("keys", help="make a key for a tenant")
-    keys.add_argument("action", choices=["new", "digest"],
-                      help="new: make one; digest: of a key on standard input")  # fmt: skip
-    keys.set_defaults(run=_keys)
+    add_keys(commands)
     add_tune(add_cache(commands, _default_config()), _default_config())
     redact = commands.add_parser("redact", help="try a redaction on standard input")
     redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
@@ -254,15 +250,6 @@ def _schema(options: argparse.Namespace, given: list[str]) -> int:
         sys.stdout.buffer.write(
             orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         )
-    return 0
-
-
-def _keys(options: argparse.Namespace, given: list[str]) -> int:
-    is_new = options.action == "new"
-    key = f"sk-ss-{secrets.token_urlsafe(32)}" if is_new else sys.stdin.readline().strip()
-    if is_new:
-        print(f"key (give it to the client, it is not kept): {key}")
-    print(f"sha256: {sha256(key.encode()).hexdigest()}")
     return 0
 
 
