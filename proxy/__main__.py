@@ -10,13 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import uvloop
 
 from proxy import __version__
-from proxy.accounts import store_problems
+from proxy.accounts import store_problems, usage_notes
 from proxy.app import has_price
 from proxy.commands.cache import add_command as add_cache
 from proxy.commands.keys import add_command as add_keys
@@ -157,7 +158,7 @@ def _read(config: Path | None, environment: Mapping[str, str]) -> Loaded:
         raise ConfigError(problems)
     allowance_table(loaded.settings)
     redactions_of(loaded.settings)  # says what is wrong; made anew, they come from a cache
-    return loaded
+    return replace(loaded, notes=(*loaded.notes, *usage_notes(loaded.settings)))
 
 
 async def _serve_with_mock(options: argparse.Namespace, environment: dict[str, str]) -> int:
