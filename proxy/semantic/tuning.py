@@ -60,6 +60,8 @@ def thresholds(start: float, stop: float, step: float) -> list[float]:
 
     Raises ``ValueError`` for what is no range of cosines.
     """
+    if start > stop:
+        raise ValueError(f"--from {start:g} is above --to {stop:g}")
     if not 0 < start <= stop <= 1:
         raise ValueError("thresholds go from above 0 up to at most 1")
     if not 0.001 <= step <= 1:

@@ -175,7 +175,7 @@ def test_bad_lines_are_told_with_file_and_line(pairs, model, capsys):
         (("nowhere.jsonl",), "nowhere.jsonl: cannot be read: No such file"),
         (("PAIRS", "--model", "nowhere"), "nowhere: no such folder"),
         (("PAIRS", "--config", "nowhere.yaml"), "nowhere.yaml:1:1: $: cannot read the file"),
-        (("PAIRS", "--from", "0.9", "--to", "0.8"), "thresholds go"),
+        (("PAIRS", "--from", "0", "--to", "0.8"), "thresholds go"),
         (("PAIRS", "--step", "0"), "a step is"),
         (("PAIRS", "--model", "MODEL", "--plot", "nowhere/x.svg"), "cannot be written"),
     ],
@@ -194,3 +194,8 @@ def test_what_is_no_text_is_told(pairs, model, capsys):
 
     assert tune(pairs, "--model", model) == 2
     assert capsys.readouterr().err == f"{pairs}:1: not UTF-8 (byte 7)\n"
+
+
+def test_a_range_upside_down_is_called_so(pairs, capsys):
+    assert tune(pairs, "--model", "none", "--from", 0.9, "--to", 0.8) == 2
+    assert capsys.readouterr().err == "sidestream: --from 0.9 is above --to 0.8\n"
