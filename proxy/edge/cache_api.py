@@ -7,6 +7,7 @@ were done.  ``force=true`` takes the name of a tenant that is configured no more
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -15,6 +16,8 @@ from aiohttp import web
 
 from proxy.core.cache import CannotPurge
 from proxy.edge.admin import ADMIN_ONLY, has_token, refusal
+
+log = logging.getLogger("sidestream.cache")
 
 COMMAND: Final = "sidestream-command"
 """``user-agent`` of the command, which is told what is wrong in its own words."""
@@ -92,7 +95,9 @@ class CacheApi:
         try:
             await self._purger.erase(tenant)
         except CannotPurge as exc:
+            log.info("the cache of tenant %r was erased in this process only", tenant[:100])
             return refusal(503, str(exc))
+        log.info("the cache of tenant %r was erased", tenant[:100])
         return _done({"erased": {"tenant": tenant}})
 
     async def _purge(self, request: web.Request) -> web.Response:
@@ -119,7 +124,9 @@ class CacheApi:
         try:
             await self._purger.purge(tenant=tenant, key=key, route=route)
         except CannotPurge as exc:
+            log.info("%s was purged in this process only", _purged(tenant, key, route))
             return refusal(503, str(exc))
+        log.info("%s was purged", _purged(tenant, key, route))
         return _done({"purged": {"route": route} if route else {"key": key.hex()}})
 
     def _unknown(self, request: web.Request, tenant: str) -> web.Response | None:
@@ -132,6 +139,13 @@ class CacheApi:
             f"no tenant is named {_near(tenant, tenants)} If it was one before: "
             f"{_words(request).force}",
         )
+
+
+def _purged(tenant: str, key: bytes, route: str) -> str:
+    """What it was, for the log; who asked is not known."""
+    if route:
+        return f"the cache of route {route!r}"
+    return f"the answer {key.hex()} of " + (f"tenant {tenant[:100]!r}" if tenant else "all tenants")
 
 
 def _words(request: web.Request) -> _Words:

@@ -575,21 +575,28 @@ async def test_hits_can_be_charged_for(tmp_path):
         assert len(up.requests) == 1
 
 
-async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path):
+async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path, caplog):
+    caplog.set_level("INFO", "sidestream.cache")
     async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
 
         async def api(path, key="admin-token"):
             return await ask(running.worker.admin_port, request(path, b"", key=key))
 
         first = await ask(running.port, request(body=COLD))
-        name = first.headers["cache-status"].partition('key="')[2].rstrip('"')
+        name = purged = first.headers["cache-status"].partition('key="')[2].rstrip('"')
         for path in ("purge?route=c", "purge?tenant=acme&key={name}", "erase?tenant=acme"):
             assert state(await ask(running.port, request(body=COLD))) == "hit"
+            purged = name if "key" in path else purged
             assert (await api(f"/api/cache/{path.format(name=name)}")).status == 200
             again = await ask(running.port, request(body=COLD))
             assert state(again) == "miss"
             name = again.headers["cache-status"].partition('key="')[2].rstrip('"')
 
+        assert [m for m in caplog.messages if m.endswith((" purged", " erased"))] == [
+            "the cache of route 'c' was purged",
+            f"the answer {purged} of tenant 'acme' was purged",
+            "the cache of tenant 'acme' was erased",
+        ]
         assert (await api("/api/cache/erase?tenant=acme", "wrong")).status == 401
         assert (await api("/api/cache/erase")).status == 400
         assert (await api("/api/cache/purge?key=xyz")).status == 400
