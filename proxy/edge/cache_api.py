@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from aiohttp import web
 
-from proxy.core.cache import CannotPurge
+from proxy.core.cache import CannotPurge, Gone
 from proxy.edge.admin import ADMIN_ONLY, has_token, refusal
 
 log = logging.getLogger("sidestream.cache")
@@ -56,8 +56,8 @@ class Purger(Protocol):
         """Make all that is kept for a tenant unreadable."""
         ...
 
-    async def purge(self, *, tenant: str, key: bytes, route: str) -> None:
-        """Forget one answer, or all of a route."""
+    async def purge(self, *, tenant: str, key: bytes, route: str) -> Gone | None:
+        """Forget one answer, and say where it was, or all of a route."""
         ...
 
 
@@ -122,12 +122,13 @@ class CacheApi:
         if key and tenant and (unknown := self._unknown(request, tenant)) is not None:
             return unknown
         try:
-            await self._purger.purge(tenant=tenant, key=key, route=route)
+            gone = await self._purger.purge(tenant=tenant, key=key, route=route)
         except CannotPurge as exc:
             log.info("%s was purged in this process only", _purged(tenant, key, route))
             return refusal(503, str(exc))
         log.info("%s was purged", _purged(tenant, key, route))
-        return _done({"purged": {"route": route} if route else {"key": key.hex()}})
+        told = {"route": route} if gone is None else {"key": key.hex(), **gone._asdict()}
+        return _done({"purged": told})
 
     def _unknown(self, request: web.Request, tenant: str) -> web.Response | None:
         """What is said to who names a tenant that there is not."""
@@ -158,5 +159,5 @@ def _near(name: str, known: frozenset[str]) -> str:
     return f"{name[:100]!r}; did you mean {near[0]!r}?" if near else f"{name[:100]!r}."
 
 
-def _done(value: dict[str, dict[str, str]]) -> web.Response:
+def _done(value: dict[str, dict[str, Any]]) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")

@@ -625,27 +625,89 @@ async def test_the_command_does_it_too(tmp_path, capsys):
             )
 
         assert await command("erase", "--tenant", "acme") == 0
-        assert orjson.loads(capsys.readouterr().out) == {"erased": {"tenant": "acme"}}
+        assert capsys.readouterr().out == (
+            "erased: nothing that was kept for tenant 'acme' can be read any more\n"
+        )
+        assert await command("purge", "--route", "c") == 0
+        assert capsys.readouterr().out == "purged: no answer of route 'c' is served any more\n"
         assert await command("purge", "--route", "nope") == 1
         assert "no route is named 'nope'" in capsys.readouterr().err
-        assert (
-            await asyncio.to_thread(
-                main,
-                [
-                    "cache",
-                    "erase",
-                    "--tenant",
-                    "a",
-                    "--config",
-                    config,
-                    "--admin",
-                    "http://127.0.0.1:1",
-                ],
-            )
-            == 1
-        )
-        assert "cannot be reached" in capsys.readouterr().err
         assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+
+HINT = (
+    "the address is admin.listen of the configuration: name that of the running program with "
+    "--config, or the address itself with --admin\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:1", "cannot be reached: Connection refused; "),
+        ("127.0.0.1:1", "cannot be reached: unknown url type: 127.0.0.1; "),
+        ("localhost", "does not speak as an admin listener does; "),
+        ("http://127.0.0.1:x", "does not speak as an admin listener does; "),
+    ],
+)
+def test_who_cannot_be_reached_is_named_and_how_to_name_another(tmp_path, capsys, url, why):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        'upstreams: {a: {base_url: "http://a/v1"}}\nroutes: [{name: r, targets: [{upstream: a}]}]\n'
+    )
+    line = ["cache", "erase", "--tenant", "a", "--config", str(config), "--admin", url]
+
+    assert main(line) == 1
+    assert capsys.readouterr().err == f"sidestream: {url} {why}{HINT}"
+
+
+async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port),
+    ):
+        url = f"http://127.0.0.1:{up.port}"
+        config = str(tmp_path / "sidestream.yaml")
+        line = ["cache", "erase", "--tenant", "acme", "--config", config, "--admin", url]
+
+        assert await asyncio.to_thread(main, line) == 1
+        assert "does not speak as an admin listener does" in capsys.readouterr().err
+
+
+async def test_a_purge_says_how_many_entries_went(tmp_path, capsys):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        first = await ask(running.port, request(body=COLD))
+        name = first.headers["cache-status"].partition('key="')[2].rstrip('"')
+        path = f"/api/cache/purge?tenant=acme&key={name}"
+        done = [
+            await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
+            for _ in range(2)
+        ]
+        await ask(running.port, request(body=COLD))
+        line = [
+            "cache", "purge", "--tenant", "acme", "--key", name,
+            "--config", str(tmp_path / "sidestream.yaml"),
+            "--admin", f"http://127.0.0.1:{running.worker.admin_port}",
+        ]  # fmt: skip
+        codes = [await asyncio.to_thread(main, line) for _ in range(2)]
+
+    assert [one.json["purged"] for one in done] == [
+        {"key": name, "here": 1, "store": None},
+        {"key": name, "here": 0, "store": None},
+    ]
+    assert codes == [0, 0]
+    assert capsys.readouterr().out == (
+        "purged: 1 in memory\nnothing was kept under that key: 0 in memory\n"
+    )
+
+
+def test_a_purge_by_several_workers_is_one_line():
+    wanted = {"tenant": "a", "route": "", "key": "ab"}
+    gone = [{"purged": {"here": 1, "store": 1}}, None, {"purged": {"here": 1, "store": 0}}]
+
+    said = command._in_words(wanted, {"workers": gone, "restarts": 0})
+
+    assert said == "purged: 2 in memory of 2 workers, 1 in the store"
 
 
 GONE = "no tenant is named 'acmee'; did you mean 'acme'? If it was one before: "
