@@ -202,6 +202,7 @@ class Forwarder:
         status = reply.head.status
         if status >= 400:
             x.lends_key = upstream.passthrough
+            upstream.refused_key(status, self._clock.now())
             if reply.is_whole:
                 body = upstream.provider.normalise_error(status, reply.whole)
                 if body is not reply.whole:

@@ -77,3 +77,36 @@ async def test_a_pause_between_attempts_is_not_our_overhead(tmp_path, more):
     assert float(timing["retry"]) >= 79
     assert float(answer.headers["x-sidestream-overhead-ms"]) < 60
     assert orjson.loads(lines[0])["retry_ms"] >= 79
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_provider_that_refuses_our_key_is_told_once_a_minute(tmp_path, caplog, status):
+    refused = json_answer(REFUSED, status)
+    async with (
+        Scripted([says(refused)]) as up,
+        program(tmp_path, up.port) as running,
+    ):
+        answers = [await ask(running.port, request(body=CHAT)) for _ in range(3)]
+        upstream = running.worker.plane.current.pipeline._forward._upstreams["main"]
+        upstream.silent_until = 0.0
+        answers.append(await ask(running.port, request(body=CHAT)))
+
+    told = [record for record in caplog.records if "refuses our key" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING", "WARNING"]
+    assert f"upstream main: the provider refuses our key (status {status})" in told[0].getMessage()
+    assert "sk-" not in caplog.text
+    assert {answer.status for answer in answers} == {status}
+    assert {answer.body for answer in answers} == {orjson.dumps(REFUSED)}
+
+
+async def test_a_key_of_the_clients_own_is_no_warning(tmp_path, caplog):
+    routes = "  - {name: t, match: {model: m}, targets: [{upstream: through}]}"
+    async with Scripted([says(json_answer(REFUSED, 401))]) as up:
+        through = (
+            "  through: {kind: generic, passthrough: true,"
+            f' base_url: "http://127.0.0.1:{up.port}/v1"}}'
+        )
+        async with program(tmp_path, up.port, upstreams=through, routes=routes) as running:
+            await ask(running.port, request(body=CHAT))
+
+    assert "refuses our key" not in caplog.text
