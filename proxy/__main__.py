@@ -6,21 +6,22 @@ import argparse
 import asyncio
 import logging
 import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import uvloop
 
 from proxy import __version__
+from proxy.accounts import usage_notes
 from proxy.app import has_price
 from proxy.buildable import refuse_unbuildable
 from proxy.commands.cache import add_command as add_cache
+from proxy.commands.keys import add_command as add_keys
 from proxy.compile import redactions_of
 from proxy.config.document import json_schema, reference
 from proxy.config.load import Loaded, load
@@ -111,10 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration")
     schema.add_argument("--reference", action="store_true", help="print the manual instead")
     schema.set_defaults(run=_schema)
-    keys = commands.add_parser("keys", help="make a key for a tenant")
-    keys.add_argument("action", choices=["new", "digest"],
-                      help="new: make one; digest: of a key on standard input")  # fmt: skip
-    keys.set_defaults(run=_keys)
+    add_keys(commands)
     add_tune(add_cache(commands, _default_config()), _default_config())
     redact = commands.add_parser("redact", help="try a redaction on standard input")
     redact.add_argument("--config", type=Path, default=_default_config(), metavar="FILE",
@@ -157,7 +155,7 @@ def _read(config: Path | None, environment: Mapping[str, str]) -> Loaded:
     """A configuration that can be built, not only read."""
     loaded = load(config, environment, has_price())
     refuse_unbuildable(loaded.settings)
-    return loaded
+    return replace(loaded, notes=(*loaded.notes, *usage_notes(loaded.settings)))
 
 
 async def _serve_with_mock(options: argparse.Namespace, environment: dict[str, str]) -> int:
@@ -249,15 +247,6 @@ def _schema(options: argparse.Namespace, given: list[str]) -> int:
         sys.stdout.buffer.write(
             orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         )
-    return 0
-
-
-def _keys(options: argparse.Namespace, given: list[str]) -> int:
-    is_new = options.action == "new"
-    key = f"sk-ss-{secrets.token_urlsafe(32)}" if is_new else sys.stdin.readline().strip()
-    if is_new:
-        print(f"key (give it to the client, it is not kept): {key}")
-    print(f"sha256: {sha256(key.encode()).hexdigest()}")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,23 @@ def store_problems(settings: Settings) -> list[Problem]:
     except ValueError as exc:
         return [Problem(settings.store.place, f"{settings.store.where}.url", str(exc))]
     return []
+
+
+def usage_notes(settings: Settings) -> list[Problem]:
+    """Why the billing ledger could not be written, as far as can be seen from here."""
+    usage = settings.log.usage
+    if usage is None or not settings.store.is_memory:
+        return []
+    path = Path(usage.to).absolute()
+    if path.is_dir():
+        why = f"{path} is a folder"
+    elif not path.parent.is_dir():
+        why = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        why = f"{path} may not be written"
+    else:
+        return []
+    return [Problem(usage.place, f"{usage.where}.to", f"{why}, so no use will be kept")]
 
 
 def ledger_on(store: Store, scripts: Scripts, settings: Settings, clock: Clock) -> RedisLedger:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -20,7 +20,7 @@ from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
 from proxy.config.schema import Settings
 from proxy.config.units import Size
-from proxy.core.cache import CannotPurge, Terms
+from proxy.core.cache import CannotPurge, Gone, Terms
 from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
@@ -39,6 +39,8 @@ from proxy.stores.vault import SealedVault
 from proxy.upstream.target import Upstream
 
 log = logging.getLogger("sidestream.cache")
+
+T = TypeVar("T")
 
 FIRST: Final = "idempotency"
 """Name of the vault of idempotent replays."""
@@ -118,10 +120,10 @@ class Caches:
             vault.forget(scope)
         self.meanings.forget(scope)
 
-    def _drop(self, scope: str, name: bytes) -> None:
-        for vault in self._vaults.values():
-            vault.drop(scope, name)
+    def _drop(self, scope: str, name: bytes) -> int:
+        here = sum(vault.drop(scope, name) for vault in self._vaults.values())
         self.flights.purge(self._names(scope, name) if name else ())
+        return here
 
     def _names(self, scope: str, name: bytes) -> set[bytes]:
         """Under what else an answer may be kept."""
@@ -257,19 +259,19 @@ class Caches:
         """Make all that is kept for a tenant unreadable.  Raises ``CannotPurge``."""
         await _told(self.shared.erase(f"t.{tenant}"))
 
-    async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> None:
+    async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> Gone | None:
         """Forget one answer of a tenant, or all of a route.  Raises ``CannotPurge``."""
         if route:
             await _told(self.shared.purge(route))
-        else:
-            scope = f"t.{tenant}" if tenant else "g"
-            self._drop(scope, key)
-            await _told(self.shared.drop(scope, key, self._names(scope, key)))
+            return None
+        scope = f"t.{tenant}" if tenant else "g"
+        here = self._drop(scope, key)
+        return Gone(here, await _told(self.shared.drop(scope, key, self._names(scope, key))))
 
 
-async def _told(work: Awaitable[None]) -> None:
+async def _told(work: Awaitable[T]) -> T:
     try:
-        await work
+        return await work
     except StoreDown as exc:
         raise CannotPurge("done here, but the store cannot be told just now; try again") from exc
 

@@ -33,7 +33,17 @@ from proxy.observe.curves import Curve, svg
 from proxy.observe.queues import Queues
 from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import BadPairs, Pair, read_pairs
-from proxy.semantic.tuning import MOST_FALSE, Judged, Row, lost, lowest, rows, thresholds, worst
+from proxy.semantic.tuning import (
+    MOST_FALSE,
+    Judged,
+    Row,
+    advice,
+    lost,
+    percent,
+    rows,
+    thresholds,
+    worst,
+)  # fmt: skip
 from proxy.upstream.ask import answer_of
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.fleet import Fleet
@@ -250,32 +260,12 @@ def _as_text(tables: Tables) -> str:
         lines.append(f"{threshold:9.3f}  {_cells(plain)}    {_cells(guarded)}")
     lines.append(f"\nlowest threshold with at most {MOST_FALSE:.0%} false hits:")
     for name, table in (("without the guard", tables.plain), ("with the guard", tables.guarded)):
-        lines.append(f"  {name:17}  {_advice(table)}")
+        lines.append(f"  {name:17}  {advice(table)}")
     return "\n".join(lines) + "\n"
 
 
 def _cells(row: Row) -> str:
-    return (
-        f"{_percent(row.recall):>7}  {_percent(row.false_rate):>10}  {_percent(row.precision):>9}"
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}%"
-
-
-def _advice(table: Sequence[Row]) -> str:
-    row = lowest(table)
-    if row is None:
-        return "none of these" if table[0].different else "not known: all pairs are the same"
-    said = (
-        f"{row.threshold:g}: {row.hits} of {row.same} same, {row.false_hits} of {row.different} "
-        f"different ({_percent(row.false_rate)}; with 95% confidence below "
-        f"{_percent(row.false_bound)})"
-    )
-    if not row.hits:
-        return f"{said}; it would serve nothing"
-    return f"{said}; lower ones were not tried (--from)" if row is table[0] else said
+    return f"{percent(row.recall):>7}  {percent(row.false_rate):>10}  {percent(row.precision):>9}"
 
 
 def _shown(found: Iterable[Judged], heading: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -203,11 +203,12 @@ def as_csv(tally: Tally) -> str:
 
 def as_table(tally: Tally) -> str:
     """The sums in columns, numbers to the right, with their total."""
-    rows = [[*map(_plain_name, group), *_cells(totals)] for group, totals in tally.rows()]
+    dollars = _dollars(totals.nanos for _, totals in tally.rows())
+    rows = [[*map(_plain_name, group), *_cells(totals, dollars)] for group, totals in tally.rows()]
     if not rows:
         return "nothing was used in that time\n"
     total = ["total", *[""] * (len(tally.by) - 1)][: len(tally.by)]
-    table = [[*tally.by, *_TITLES], *rows, [*total, *_cells(tally.total)]]
+    table = [[*tally.by, *_TITLES], *rows, [*total, *_cells(tally.total, dollars)]]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = []
     for n, row in enumerate(table):
@@ -226,9 +227,15 @@ def _plain_name(name: str) -> str:
     return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
-def _cells(totals: Totals) -> list[str]:
+def _dollars(costs: Iterable[int]) -> str:
+    """How costs are written: alike, with three digits of the least that is not nothing."""
+    least = min((nanos for nanos in costs if nanos > 0), default=10**9)
+    return f"{{:,.{min(9, max(4, 12 - len(str(least))))}f}}"
+
+
+def _cells(totals: Totals, dollars: str) -> list[str]:
     numbers = (totals.requests, totals.input, totals.cached, totals.output)
-    return [*(f"{n:,}" for n in numbers), f"{totals.nanos / 1e9:,.4f}"]
+    return [*(f"{n:,}" for n in numbers), dollars.format(totals.nanos / 1e9)]
 
 
 def as_chart(tally: Tally, measure: str, columns: int) -> str:
@@ -239,7 +246,8 @@ def as_chart(tally: Tally, measure: str, columns: int) -> str:
     ]
     if not rows:
         return "nothing was used in that time\n"
-    form = "{:,.4f}" if measure == "cost" else "{:,.0f}"
+    costs = (totals.nanos for _, totals in tally.rows())
+    form = _dollars(costs) if measure == "cost" else "{:,.0f}"
     names = max(len(name) for name, _ in rows)
     values = max(len(form.format(value)) for _, value in rows)
     room = max(10, columns - names - values - 4)

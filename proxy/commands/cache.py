@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,6 +21,11 @@ TIMEOUT_S: Final = 10.0
 
 COMMAND: Final = "sidestream-command"
 """Who asks: whoever answers then speaks of options, and not of a query."""
+
+_FROM: Final = (
+    "the address is admin.listen of the configuration: name that of the running program with "
+    "--config, or the address itself with --admin"
+)
 
 _TOKEN: Final = {
     401: "the admin token is missing or another: set SIDESTREAM_ADMIN_TOKEN, or admin.token in the "
@@ -61,22 +68,47 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
     wanted = {name: getattr(options, name, "") for name in ("tenant", "route", "key")}
     wanted["force"] = "true" if options.force else ""
     query = urlencode({name: value for name, value in wanted.items() if value})
-    request = urllib.request.Request(  # noqa: S310 - an address of the operator's own
-        f"{base}/api/cache/{options.path}?{query}",
-        method="POST",
-        headers={"authorization": f"Bearer {token}", "user-agent": COMMAND},
-    )
     try:
+        request = urllib.request.Request(  # noqa: S310 - an address of the operator's own
+            f"{base}/api/cache/{options.path}?{query}",
+            method="POST",
+            headers={"authorization": f"Bearer {token}", "user-agent": COMMAND},
+        )
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            sys.stdout.write(answer.read().decode() + "\n")
+            sys.stdout.write(_in_words(wanted, orjson.loads(answer.read())) + "\n")
     except urllib.error.HTTPError as exc:
         said = _TOKEN.get(exc.code) or _message(exc.read()) or exc.reason
         sys.stderr.write(f"sidestream: {said}\n")
         return 1
     except OSError as exc:
-        sys.stderr.write(f"sidestream: {base} cannot be reached: {exc}\n")
+        reason = getattr(exc, "reason", exc)
+        why = getattr(reason, "strerror", None) or reason
+        sys.stderr.write(f"sidestream: {base} cannot be reached: {why}; {_FROM}\n")
+        return 1
+    except (ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException):
+        sys.stderr.write(f"sidestream: {base} does not speak as an admin listener does; {_FROM}\n")
         return 1
     return 0
+
+
+def _in_words(wanted: Mapping[str, str], done: dict[str, Any]) -> str:
+    """What was done, in one line for all workers."""
+    tenant, route, key = (wanted[name] for name in ("tenant", "route", "key"))
+    what = "purged" if route or key else "erased"
+    each = [one[what] for one in done.get("workers", (done,)) if one]
+    if route:
+        return f"purged: no answer of route {route!r} is served any more"
+    if not key:
+        return f"erased: nothing that was kept for tenant {tenant!r} can be read any more"
+    here = sum(one["here"] for one in each)
+    stores = [one["store"] for one in each if one["store"] is not None]
+    processes = f" of {len(each)} workers" if len(each) > 1 else ""
+    places = [f"{here} in memory{processes}"]
+    if stores:
+        places.append(f"{sum(stores)} in the store")
+    if here or any(stores):
+        return f"purged: {', '.join(places)}"
+    return f"nothing was kept under that key: {', '.join(places)}"
 
 
 def _message(body: bytes) -> str:

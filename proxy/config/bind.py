@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import yaml
 
 from proxy.config.kinds import hints_of, is_record, is_required, name_of, settings_of, some_names
-from proxy.config.nodes import Problem, place_of, plain
+from proxy.config.nodes import Problem, blamed, place_of, plain
 from proxy.config.units import FileSecret, JsonText, Secret
 
 T = TypeVar("T")
@@ -100,7 +100,9 @@ class _Binder:
         hints = hints_of(kind)
         before = self.dropped
         given: dict[str, Any] = {}
+        nodes: dict[str, yaml.Node] = {}
         for name, key, child in self._pairs(node, path):
+            nodes[name] = child
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; there is {some_names(kind)}"
@@ -120,8 +122,11 @@ class _Binder:
         try:
             return kind(**given)
         except ValueError as exc:
-            # Of half a record it may not be true.
-            return _BAD if self.dropped > before else self.note(node, path, str(exc))
+            if self.dropped > before:
+                # Of half a record it may not be true.
+                return _BAD
+            at, where = blamed(exc, nodes) or (node, "")
+            return self.note(at, path + where, str(exc))
 
     def _good(self, values: dict[K, Any]) -> dict[K, Any]:
         good = {name: value for name, value in values.items() if value is not _BAD}
@@ -250,7 +255,8 @@ class _Binder:
                 return self.note(node, path, message)
             # A key that is mounted later is refused until it is there.
             place = place_of(node, self.file)
-            self.notes.append(Problem(place, path, f"{message} yet; no key of it is accepted"))
+            what = "token" if path.startswith("$.jwt.") else "request with this key"
+            self.notes.append(Problem(place, path, f"{message} yet; until then no {what} gets in"))
             return FileSecret("")
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)

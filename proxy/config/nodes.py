@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from proxy.config.units import WrongSetting
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -129,3 +132,13 @@ def plain(node: yaml.Node) -> Any:
 def place_of(node: yaml.Node, file: str) -> Place:
     """Where a node begins."""
     return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def blamed(exc: ValueError, nodes: Mapping[str, yaml.Node]) -> tuple[yaml.Node, str] | None:
+    """The node of the setting that is wrong, and its path in the record."""
+    if not isinstance(exc, WrongSetting):
+        return None
+    at = nodes[exc.name]
+    if exc.index is None or not isinstance(at, yaml.SequenceNode):
+        return at, f".{exc.name}"
+    return at.value[exc.index], f".{exc.name}[{exc.index}]"

@@ -160,9 +160,11 @@ class Address:
         """Read it as people write it."""
         if text.startswith("unix:/"):
             return cls("", 0, text[5:])
-        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9_.-]+)):(\d{1,5})", text)
-        if match is None or int(match[3]) > 65535:
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9_.-]+)):(\d{1,9})", text)
+        if match is None:
             raise ValueError(f"{text!r} is not like 127.0.0.1:8400, [::1]:8400 or unix:/run/s.sock")
+        if int(match[3]) > 65535:
+            raise ValueError(f"the port of {text!r} is too large; ports go up to 65535")
         return cls(match[1] or match[2], int(match[3]))
 
     @property
@@ -179,6 +181,15 @@ class Address:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class WrongSetting(ValueError):
+    """One setting of a record is wrong; ``index`` says which of a list."""
+
+    def __init__(self, message: str, name: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.index = index
 
 
 class JsonText(str):

@@ -16,6 +16,15 @@ class CannotPurge(Exception):
     """The store cannot be reached, so other replicas have not heard of it."""
 
 
+class Gone(NamedTuple):
+    """How many entries a purge took: of this process's memory, and of the store if
+    there is one that says so.
+    """
+
+    here: int
+    store: int | None
+
+
 class Key(NamedTuple):
     """What an answer is kept under; ``before`` is its name under the last master key."""
 

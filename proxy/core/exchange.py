@@ -125,8 +125,10 @@ class Exchange:
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
+    lends_key: bool = _later(default=False)  # forward; the key sent upstream was the client's
     upstream_s: float = _later(0.0)  # forward; waited for heads and connections
     queued_s: float = _later(0.0)  # forward; waited for a place at a contended upstream
+    retried_s: float = _later(0.0)  # forward; waited between attempts
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
     usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing

@@ -239,6 +239,7 @@ class Follower:
         )
         if self.leads:
             x.attempts, x.sent_at, x.upstream_s = of.attempts, of.sent_at, of.upstream_s
+            x.queued_s, x.retried_s = of.queued_s, of.retried_s
             x.usage, x.cost_nanos = of.usage, of.cost_nanos
         else:
             x.upstream_s = max(0.0, of.first_byte_at - x.started)

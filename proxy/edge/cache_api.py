@@ -7,14 +7,17 @@ were done.  ``force=true`` takes the name of a tenant that is configured no more
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from aiohttp import web
 
-from proxy.core.cache import CannotPurge
+from proxy.core.cache import CannotPurge, Gone
 from proxy.edge.admin import ADMIN_ONLY, has_token, refusal
+
+log = logging.getLogger("sidestream.cache")
 
 COMMAND: Final = "sidestream-command"
 """``user-agent`` of the command, which is told what is wrong in its own words."""
@@ -53,8 +56,8 @@ class Purger(Protocol):
         """Make all that is kept for a tenant unreadable."""
         ...
 
-    async def purge(self, *, tenant: str, key: bytes, route: str) -> None:
-        """Forget one answer, or all of a route."""
+    async def purge(self, *, tenant: str, key: bytes, route: str) -> Gone | None:
+        """Forget one answer, and say where it was, or all of a route."""
         ...
 
 
@@ -92,7 +95,9 @@ class CacheApi:
         try:
             await self._purger.erase(tenant)
         except CannotPurge as exc:
+            log.info("the cache of tenant %r was erased in this process only", tenant[:100])
             return refusal(503, str(exc))
+        log.info("the cache of tenant %r was erased", tenant[:100])
         return _done({"erased": {"tenant": tenant}})
 
     async def _purge(self, request: web.Request) -> web.Response:
@@ -117,10 +122,13 @@ class CacheApi:
         if key and tenant and (unknown := self._unknown(request, tenant)) is not None:
             return unknown
         try:
-            await self._purger.purge(tenant=tenant, key=key, route=route)
+            gone = await self._purger.purge(tenant=tenant, key=key, route=route)
         except CannotPurge as exc:
+            log.info("%s was purged in this process only", _purged(tenant, key, route))
             return refusal(503, str(exc))
-        return _done({"purged": {"route": route} if route else {"key": key.hex()}})
+        log.info("%s was purged", _purged(tenant, key, route))
+        told = {"route": route} if gone is None else {"key": key.hex(), **gone._asdict()}
+        return _done({"purged": told})
 
     def _unknown(self, request: web.Request, tenant: str) -> web.Response | None:
         """What is said to who names a tenant that there is not."""
@@ -134,6 +142,13 @@ class CacheApi:
         )
 
 
+def _purged(tenant: str, key: bytes, route: str) -> str:
+    """What it was, for the log; who asked is not known."""
+    if route:
+        return f"the cache of route {route!r}"
+    return f"the answer {key.hex()} of " + (f"tenant {tenant[:100]!r}" if tenant else "all tenants")
+
+
 def _words(request: web.Request) -> _Words:
     return _COMMAND if request.headers.get("user-agent") == COMMAND else _HTTP
 
@@ -144,5 +159,5 @@ def _near(name: str, known: frozenset[str]) -> str:
     return f"{name[:100]!r}; did you mean {near[0]!r}?" if near else f"{name[:100]!r}."
 
 
-def _done(value: dict[str, dict[str, str]]) -> web.Response:
+def _done(value: dict[str, dict[str, Any]]) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")

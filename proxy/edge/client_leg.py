@@ -24,7 +24,7 @@ _STATUS_LINES: Final = {
 }
 _TRIED: Final = (
     b"x-sidestream-id: %s\r\n%sx-sidestream-attempts: %d\r\nx-sidestream-overhead-ms: %s\r\n"
-    b"server-timing: sidestream;dur=%s, upstream;dur=%.1f\r\n"
+    b"server-timing: sidestream;dur=%s, upstream;dur=%.1f%s\r\n"
 )
 _UNTRIED: Final = (
     b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %s\r\nserver-timing: sidestream;dur=%s\r\n"
@@ -114,7 +114,8 @@ class Leg:
     def _head_bytes(
         self, x: Exchange, status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes
     ) -> bytes:
-        x.overhead_s = self._clock.now() - x.started - x.upstream_s - x.queued_s
+        waited = x.upstream_s + x.queued_s + x.retried_s
+        x.overhead_s = self._clock.now() - x.started - waited
         ours = b"%.2f" % (x.overhead_s * 1000)
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         has_id = False
@@ -128,7 +129,9 @@ class Leg:
             parts += (b"x-request-id: ", identity, b"\r\n")
         labels = self._labels.lines(x)
         if x.attempts:
-            parts.append(_TRIED % (identity, labels, x.attempts, ours, ours, x.upstream_s * 1000))
+            retry = b", retry;dur=%.1f" % (x.retried_s * 1000) if x.retried_s else b""
+            theirs = x.upstream_s * 1000
+            parts.append(_TRIED % (identity, labels, x.attempts, ours, ours, theirs, retry))
         else:
             parts.append(_UNTRIED % (identity, labels, ours, ours))
         if x.cost_nanos is not None:

@@ -14,6 +14,7 @@ import orjson
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
+from proxy.observe.faults import passed_on
 from proxy.observe.metrics import status_of
 
 
@@ -87,18 +88,27 @@ def _more(x: Exchange, end: End) -> bytes:
         line["cost_usd"] = x.cost_nanos / 1e9
     if x.queued_s:
         line["queue_ms"] = int(x.queued_s * 100_000) / 100
+    if x.retried_s:
+        line["retry_ms"] = int(x.retried_s * 100_000) / 100
     if x.finish:
         line["finish"] = x.finish
-    if isinstance(end.error, ProxyError):
-        line["error"] = end.error.code or end.error.type
-        line["fault"] = end.error.fault
-    elif end.error is not None and end.kind == "refused":
-        line["error"] = type(end.error).__name__
+    line |= _wrong(x, end)
     if x.tags:
         line["tags"] = dict(x.tags)
     if x.notes:
         line["notes"] = x.notes
     return b"," + orjson.dumps(line)[1:-1] if line else b""
+
+
+def _wrong(x: Exchange, end: End) -> dict[str, str]:
+    """What went wrong and by whose fault, if anything did."""
+    error = end.error
+    if isinstance(error, ProxyError):
+        return {"error": error.code or error.type, "fault": error.fault}
+    if error is not None:
+        return {"error": type(error).__name__} if end.kind == "refused" else {}
+    found = passed_on(x, end)
+    return {} if found is None else {"error": found[1], "fault": found[0]}
 
 
 def hash_of(user: str) -> str:

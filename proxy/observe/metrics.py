@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
+from proxy.observe.faults import passed_on
 
 LATENCY: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -146,13 +147,17 @@ class Metrics:
         if x.sent_at and x.attempts:
             series.overhead.observe(max(0.0, x.overhead_s))
         self._ends[end.kind] = self._ends.get(end.kind, 0) + 1
-        if end.error is not None and end.kind != "client_gone":
-            error = end.error
+        error = end.error
+        found: tuple[str, str] | None = None
+        if error is None:
+            found = passed_on(x, end)
+        elif end.kind != "client_gone":
             found = (
                 (error.fault, error.code or error.type)
                 if isinstance(error, ProxyError)
                 else ("proxy", "internal_error")
             )
+        if found is not None:
             self._errors[found] = self._errors.get(found, 0) + 1
 
     def tenant_label(self, tenant: str) -> str:

@@ -7,7 +7,7 @@ model calls all the same, because a model can name what nobody offered.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from proxy.core.errors import ToolNotAllowed
 from proxy.core.exchange import Exchange, Head
@@ -52,12 +52,7 @@ class ToolsPolicy(Policy):
         if x.raw is not None:
             # What was checked is what is sent, whoever reads it.
             x.raw = unambiguous(x.raw, x.body)
-        for name, param in mentions_in(x.body):
-            box.check_name(name, param=param)
-        for param, names in history_of(x.body):
-            box.check_count(len(names), param=param)
-            for name in names:
-                box.check_name(name, param=param)
+        check_asked(box, x.body)
         return None
 
     def on_response(self, x: Exchange, head: Head) -> StreamHalf | None:
@@ -69,6 +64,16 @@ class ToolsPolicy(Policy):
         if x.endpoint.name in _NO_CALLS:
             return None
         return _Calls(box, grows=head.is_stream)
+
+
+def check_asked(box: Toolbox, body: dict[str, Any]) -> None:
+    """Raise ``ToolNotAllowed`` for a tool that a request offers or has called."""
+    for name, param in mentions_in(body):
+        box.check_name(name, param=param)
+    for param, names in history_of(body):
+        box.check_count(len(names), param=param)
+        for name in names:
+            box.check_name(name, param=param)
 
 
 class _Calls(StreamHalf):

@@ -13,6 +13,9 @@ from proxy.semantic.pairs import Pair
 MOST_FALSE: Final = 0.05
 """Share of different pairs that may be taken for the same."""
 
+LEAST: Final = 59
+"""Different pairs that prove that share with 95 % confidence, if none is taken for the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -60,6 +63,8 @@ def thresholds(start: float, stop: float, step: float) -> list[float]:
 
     Raises ``ValueError`` for what is no range of cosines.
     """
+    if start > stop:
+        raise ValueError(f"--from {start:g} is above --to {stop:g}")
     if not 0 < start <= stop <= 1:
         raise ValueError("thresholds go from above 0 up to at most 1")
     if not 0.001 <= step <= 1:
@@ -89,6 +94,34 @@ def lowest(table: Sequence[Row]) -> Row | None:
         if row.false_rate is not None and row.false_rate <= MOST_FALSE:
             return row
     return None
+
+
+def advice(table: Sequence[Row]) -> str:
+    """The lowest threshold in words, or why there is none."""
+    different = table[0].different
+    if not different:
+        return "not known: all pairs are the same"
+    if different < LEAST:
+        return (
+            f"not known: {different} different pairs prove nothing; at least {LEAST} are needed, "
+            f"of which even then none may be a false hit"
+        )
+    row = lowest(table)
+    if row is None:
+        return "none of these"
+    said = (
+        f"{row.threshold:g}: {row.hits} of {row.same} same, {row.false_hits} of {row.different} "
+        f"different ({percent(row.false_rate)}; with 95% confidence below "
+        f"{percent(row.false_bound)})"
+    )
+    if not row.hits:
+        return f"{said}; it would serve nothing"
+    return f"{said}; lower ones were not tried (--from)" if row is table[0] else said
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it."""
+    return "-" if share is None else f"{100 * share:.1f}%"
 
 
 def worst(judged: Sequence[Judged], most: int) -> Iterator[Judged]:

@@ -62,6 +62,8 @@ def parse_address(url: str) -> Address:
         raise ValueError("a store's URL cannot be read") from None
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"a store's URL does not begin with {parts.scheme}://")
+    if parts.scheme != "unix" and not url[len(parts.scheme) :].startswith("://"):
+        raise ValueError(f"a store's URL begins with {parts.scheme}://, with two slashes")
     mode, is_tls = _SCHEMES[parts.scheme]
     login, _, where = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")

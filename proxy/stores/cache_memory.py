@@ -50,11 +50,12 @@ class Memory:
             self.drop(oldest)
             self.evicted += 1
 
-    def drop(self, name: bytes) -> None:
-        """Forget one."""
+    def drop(self, name: bytes) -> bool:
+        """Forget one; whether it was there."""
         kept = self._kept.pop(name, None)
         if kept is not None:
             self.size -= len(kept[0]) + OVERHEAD
+        return kept is not None
 
     def drop_scope(self, scope: str) -> None:
         """Forget all of a scope."""

@@ -64,7 +64,7 @@ class Shared:
         self._generation = b""
         self._is_current = False
         self._told: list[Callable[[str], None]] = []
-        self._told_drops: list[Callable[[str, bytes], None]] = []
+        self._told_drops: list[Callable[[str, bytes], object]] = []
         self._last_drop = b""
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
@@ -102,7 +102,7 @@ class Shared:
         """Call ``told`` with the scope that was erased, or with "" for all."""
         self._told.append(told)
 
-    def on_drop(self, told: Callable[[str, bytes], None]) -> None:
+    def on_drop(self, told: Callable[[str, bytes], object]) -> None:
         """Call ``told`` with scope and name of an answer that was purged, or with
         "" and b"" when more were than can be told.
         """
@@ -207,14 +207,16 @@ class Shared:
         else:
             self.failures += 1
 
-    async def drop(self, scope: str, name: bytes, names: Collection[bytes]) -> None:
+    async def drop(self, scope: str, name: bytes, names: Collection[bytes]) -> int | None:
         """Delete the answer that is kept under ``names``, of which replicas are told
-        one.  Raises ``StoreDown``.
+        one; how many there were.  Raises ``StoreDown``.
         """
-        if self._store is not None:
-            keys = [salt_key(scope)[:-1] + b"e:" + each for each in names]
-            await self._store.call(keys[0], "UNLINK", *keys)
-            await self._hear(scope.encode("utf-8", "surrogatepass"), name)
+        if self._store is None:
+            return None
+        keys = [salt_key(scope)[:-1] + b"e:" + each for each in names]
+        gone = await self._store.call(keys[0], "UNLINK", *keys)
+        await self._hear(scope.encode("utf-8", "surrogatepass"), name)
+        return gone if isinstance(gone, int) else None
 
     async def erase(self, scope: str) -> None:
         """Make all of a scope unreadable, at once.  Raises ``StoreDown``."""

@@ -171,14 +171,16 @@ class SealedVault:
             return {name}
         return {master.named(scope, digest) for master in self._masters}
 
-    def drop(self, scope: str, name: bytes) -> None:
-        """Somebody has purged an answer, or (b"") more of them than can be told."""
+    def drop(self, scope: str, name: bytes) -> int:
+        """Somebody has purged an answer, or (b"") more of them than can be told; how
+        often that answer was here.
+        """
         if name:
-            for each in self.names(scope, name):
-                self.memory.drop(each)
-        elif self._is_far:
+            return sum(self.memory.drop(each) for each in self.names(scope, name))
+        if self._is_far:
             # What nobody else can name, nobody else has purged.
             self.memory.clear()
+        return 0
 
     def forget(self, scope: str) -> None:
         """Somebody has purged a scope, or ("") anything."""

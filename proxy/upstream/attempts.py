@@ -149,7 +149,9 @@ class Forwarder:
                 return None, failure
             if failure.reply is not None:
                 failure.reply.close()
+            since = self._clock.now()
             await asyncio.sleep(wait)
+            x.retried_s += self._clock.now() - since
         return None, failure
 
     async def _attempt(
@@ -168,7 +170,7 @@ class Forwarder:
             return _Failure("reset", exc)
         finally:
             x.upstream_s += self._clock.now() - began
-        return self._judge(reply, upstream)
+        return self._judge(x, reply, upstream)
 
     async def _fetch(self, x: Exchange, target: Target, upstream: Upstream) -> UpstreamReply:
         """An answer of which enough is here to decide on."""
@@ -193,10 +195,14 @@ class Forwarder:
             raise
         return reply
 
-    def _judge(self, reply: UpstreamReply, upstream: Upstream) -> UpstreamReply | _Failure:
+    def _judge(
+        self, x: Exchange, reply: UpstreamReply, upstream: Upstream
+    ) -> UpstreamReply | _Failure:
         """Whether an answer that did come is good enough."""
         status = reply.head.status
         if status >= 400:
+            x.lends_key = upstream.passthrough
+            upstream.refused_key(status, self._clock.now())
             if reply.is_whole:
                 body = upstream.provider.normalise_error(status, reply.whole)
                 if body is not reply.whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,10 +22,15 @@ from proxy.wire.forms import form_boundary, with_form_field
 from proxy.wire.headers import request_lines
 from proxy.wire.tokens import capped
 
+log = logging.getLogger("sidestream.upstream")
+
 _CRLF: Final = b"\r\n"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _KEYS: Final = ("openai-insecure-api-key.", "openai-organization.", "openai-project.")
 MAX_REMEMBERED: Final = 1024
+
+WARN_S: Final = 60.0
+"""Seconds between two warnings of one upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class Upstream:
     names of a client's headers that stay here.  ``passthrough`` upstreams get
     the client's own credentials and none of ours.  ``salts`` keeps tenants from
     finding each other's prompts in a shared prefix cache by its speed.  ``gate``
-    is there where it is given only so much at once.
+    is there where it is given only so much at once.  Until ``silent_until`` the
+    log is not told again that our key is refused.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Upstream:
     region: str = ""
     gate: Gate | None = None
     turn: int = 0
+    silent_until: float = 0.0
 
     def choose(self) -> Endpoint:
         """The next endpoint, in turn."""
@@ -71,6 +79,17 @@ class Upstream:
             return self.endpoints[0]
         self.turn = (self.turn + 1) % len(self.endpoints)
         return self.endpoints[self.turn]
+
+    def refused_key(self, status: int, now: float) -> None:
+        """Say in the log that it does not take our key: clients take it for theirs."""
+        if status in (401, 403) and not self.passthrough and now >= self.silent_until:
+            self.silent_until = now + WARN_S
+            log.warning(
+                "upstream %s: the provider refuses our key (status %d), and clients are given that "
+                "answer; look at its api_key and what it may do",
+                self.name,
+                status,
+            )
 
 
 @dataclass(slots=True)

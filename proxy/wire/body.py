@@ -61,10 +61,7 @@ def parse_json(raw: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
-        what = _reason(raw, exc)
-        raise InvalidBody(
-            f"the body is not JSON: {what} (line {exc.lineno}, column {exc.colno})"
-        ) from None
+        raise InvalidBody(f"the body is not JSON: {_reason(raw, exc)}") from None
     if not isinstance(body, dict):
         raise InvalidBody("the body must be a JSON object")
     for name in body:
@@ -95,14 +92,22 @@ def _refuse_large(raw: bytes) -> None:
 
 
 def _reason(raw: bytes, exc: orjson.JSONDecodeError) -> str:
+    """What is wrong with it, and where."""
+    where = f"(line {exc.lineno}, column {exc.colno})"
     if _SURROGATE.search(raw) and "surrogate" in exc.msg:
-        return "it holds half of a surrogate pair"
+        return f"it holds half of a surrogate pair {where}"
     if "utf-8" in exc.msg.lower() or "str is not valid" in exc.msg:
-        return "it is not valid UTF-8"
+        # The reader does not say where: it looks at the whole before it begins.
+        try:
+            raw.decode()
+        except UnicodeDecodeError as wrong:
+            where = f"(byte {wrong.start}, counted from 0)"
+        return f"it is not valid UTF-8 {where}"
     near = raw[max(0, exc.pos - 1) : exc.pos + 9]
     if b"NaN" in near or b"Infinity" in near:
-        return "NaN and Infinity are not JSON"
-    return "unexpected end" if exc.pos >= len(raw.rstrip()) - 1 else "unexpected character"
+        return f"NaN and Infinity are not JSON {where}"
+    is_end = exc.pos >= len(raw.rstrip()) - 1
+    return f"{'unexpected end' if is_end else 'unexpected character'} {where}"
 
 
 def _depth(raw: bytes) -> int:

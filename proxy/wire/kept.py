@@ -16,8 +16,8 @@ from proxy.wire.replay import Entry, parts_of, replay
 JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream"
 _STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
-_ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
-_ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
+ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
+ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
 
 
 def entry_of(x: Exchange, head: Head | None, body: bytes, at: float, terms: Terms) -> Entry | str:
@@ -65,8 +65,8 @@ def _is_deterministic(body: bytes) -> bool:
         return False
     return (
         isinstance(error, dict)
-        and error.get("type") in _ABOUT_THE_REQUEST
-        and error.get("code") not in _ABOUT_ITS_TEXT
+        and error.get("type") in ABOUT_THE_REQUEST
+        and error.get("code") not in ABOUT_ITS_TEXT
     )
 
 
@@ -148,6 +148,7 @@ class NotCached(ProxyError):
 
     status = 504
     code = "not_cached"
+    fault = "client"
 
 
 def not_cached(x: Exchange, word: str, status: str) -> NotCached:

@@ -295,6 +295,7 @@ async def purge(running, answer):
     path = f"/api/cache/purge?tenant=acme&key={named(answer)}"
     done = await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
     assert done.status == 200
+    return done.json["purged"]
 
 
 ROTATED = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
@@ -337,7 +338,9 @@ async def test_purging_one_answer_leaves_all_others_in_memory(tmp_path, server, 
                 if "encrypt" in settings:
                     await stored(server, 1 if body is COLD else 2)
         shown = await ask(one.port, request(body=COLD))
-        await purge(one, shown)
+        gone = await purge(one, shown)
+        assert (gone["here"], gone["store"]) == (1, 1 if "encrypt" in settings else 0)
+        assert (await purge(one, shown))["store"] == 0
         memories = [
             vault.memory
             for running in (one, two)

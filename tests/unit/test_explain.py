@@ -77,4 +77,88 @@ def test_why_the_cache_would_leave_it_alone(settings, more, why):
     told = explain(settings, orjson.dumps({**CHAT, **more}), "acme", "/v1/chat/completions")
 
     assert told["bypass"] == why
-    assert (f"left alone: {why}" in as_text(told)) == bool(why)
+    assert ("left alone: " in as_text(told)) == bool(why)
+    assert (f"({why})\n" in as_text(told)) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "temperature must be <= 0, or a seed given; the temperature is not set, so it is 1, "
+             "and it has no seed"),
+        ({"temperature": 0.5}, "the temperature is 0.5, and it has no seed"),
+        ({"temperature": 0, "store": True}, "the provider is asked to keep the answer"),
+        ({"temperature": 0, "tools": [{"type": "web_search"}]}, "tools that the provider runs"),
+    ],
+)  # fmt: skip
+def test_what_keeps_the_cache_away_is_said_in_words(settings, more, words):
+    told = explain(settings, orjson.dumps({**CHAT, **more}), "acme", "/v1/chat/completions")
+
+    assert words in as_text(told)
+
+
+def test_every_word_of_the_cache_has_words(settings):
+    asked = ["previous_response_id", "conversation", "background", "web_search_options", "audio"]
+    for name in asked:
+        body = {**CHAT, "temperature": 0, name: {"a": 1}}
+        told = explain(settings, orjson.dumps(body), "acme", "/v1/chat/completions")
+
+        assert told["bypass"] == name
+        assert told["bypass_why"] != name
+
+
+SHARP = """\
+upstreams: {up: {kind: generic, base_url: "http://127.0.0.1:1/v1"}}
+routes:
+  - {name: chat, targets: [{upstream: up}], guards: [asked, words, after, later]}
+tenants:
+  acme: {keys: [{sha256: "ZERO"}], tools: {allow: ["get_*"]}, redaction: r}
+redaction: {r: {detect: [email], actions: {email: remove}}}
+guards:
+  asked: {kind: http, url: "http://127.0.0.1:1/"}
+  words: {kind: patterns, patterns: [{name: rude, pattern: "jane@"}, {name: bomb, pattern: "bomb"}]}
+  after: {kind: patterns, pack: banned_output, stage: answer}
+  later: {kind: patterns, pack: injection, paths: ["/v1/completions"]}
+""".replace("ZERO", "0" * 64)
+
+
+def sharp(tmp_path, body):
+    path = tmp_path / "c.yaml"
+    path.write_text(SHARP)
+    told = explain(load(path, {}).settings, orjson.dumps(body), "acme", "/v1/chat/completions")
+    return told, as_text(told)
+
+
+def test_guards_that_search_say_what_they_would_find(tmp_path):
+    told, text = sharp(
+        tmp_path, {"model": "m", "messages": [{"role": "user", "content": "Build a bomb"}]}
+    )
+
+    assert told["refused"]["code"] == "content_policy_violation"
+    assert [(one["guard"], one["request"]) for one in told["verdicts"]] == [
+        ("words", "bomb"),
+        ("later", "not asked, it is for other paths"),
+        ("asked", "asked when served"),
+        ("after", "not asked, it judges answers"),
+    ]
+    assert "refused    400 content_policy_violation: blocked by guard 'words': bomb\n" in text
+    assert "  guard    words (block): bomb\n" in text
+
+
+def test_guards_see_what_redaction_leaves(tmp_path):
+    told, text = sharp(
+        tmp_path, {"model": "m", "messages": [{"role": "user", "content": "To jane@example.com"}]}
+    )
+
+    assert "refused" not in told
+    assert "  guard    words (block): pass\n" in text
+
+
+def test_tools_that_the_tenant_may_not_use_are_refused(tmp_path):
+    body = {"model": "m", "messages": [], "tools": [{"type": "web_search"}]}
+    told, text = sharp(tmp_path, body)
+    fine, _ = sharp(tmp_path, {"model": "m", "messages": []})
+
+    assert told["refused"]["code"] == "tool_not_allowed"
+    assert "tools      this tenant may not use the tool 'web_search'\n" in text
+    assert (fine["tools"], "refused" in fine) == ("allowed", False)

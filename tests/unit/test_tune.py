@@ -50,7 +50,7 @@ def test_counts_hits_and_false_hits_with_and_without_the_guard(pairs, model, cap
     assert table(shown)["0.010"][:3] == ["100.0%", "100.0%", "33.3%"]
     assert table(shown)["0.010"][4] != "100.0%"
     assert "lowest threshold with at most 5% false hits:" in shown
-    assert "with 95% confidence below" in shown
+    assert "without the guard  not known: 2 different pairs prove nothing; at least 59" in shown
 
 
 def test_lists_the_pairs_that_deceive(pairs, model, capsys):
@@ -175,7 +175,7 @@ def test_bad_lines_are_told_with_file_and_line(pairs, model, capsys):
         (("nowhere.jsonl",), "nowhere.jsonl: cannot be read: No such file"),
         (("PAIRS", "--model", "nowhere"), "nowhere: no such folder"),
         (("PAIRS", "--config", "nowhere.yaml"), "nowhere.yaml:1:1: $: cannot read the file"),
-        (("PAIRS", "--from", "0.9", "--to", "0.8"), "thresholds go"),
+        (("PAIRS", "--from", "0", "--to", "0.8"), "thresholds go"),
         (("PAIRS", "--step", "0"), "a step is"),
         (("PAIRS", "--model", "MODEL", "--plot", "nowhere/x.svg"), "cannot be written"),
     ],
@@ -194,3 +194,8 @@ def test_what_is_no_text_is_told(pairs, model, capsys):
 
     assert tune(pairs, "--model", model) == 2
     assert capsys.readouterr().err == f"{pairs}:1: not UTF-8 (byte 7)\n"
+
+
+def test_a_range_upside_down_is_called_so(pairs, capsys):
+    assert tune(pairs, "--model", "none", "--from", 0.9, "--to", 0.8) == 2
+    assert capsys.readouterr().err == "sidestream: --from 0.9 is above --to 0.8\n"

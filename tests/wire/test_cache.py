@@ -256,6 +256,8 @@ async def test_a_client_may_ask_for_a_new_answer_or_for_none(tmp_path):
         assert missing.headers["x-should-retry"] == "false"
         assert missing.headers["cache-status"].startswith('sidestream; detail=not_cached; key="')
         assert state(missing) == "miss"
+        metrics = await ask(running.worker.admin_port, request("/metrics", method="GET", key=None))
+        assert b'sidestream_errors_total{code="not_cached",fault="client"} 1.0' in metrics.body
         said = ["no-store", "", "max-age=60", "no-cache", "max-age=0", "only-if-cached"]
         states = [state(await say(word)) for word in said]
 
@@ -573,21 +575,28 @@ async def test_hits_can_be_charged_for(tmp_path):
         assert len(up.requests) == 1
 
 
-async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path):
+async def test_an_operator_forgets_a_route_a_key_or_a_tenant(tmp_path, caplog):
+    caplog.set_level("INFO", "sidestream.cache")
     async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
 
         async def api(path, key="admin-token"):
             return await ask(running.worker.admin_port, request(path, b"", key=key))
 
         first = await ask(running.port, request(body=COLD))
-        name = first.headers["cache-status"].partition('key="')[2].rstrip('"')
+        name = purged = first.headers["cache-status"].partition('key="')[2].rstrip('"')
         for path in ("purge?route=c", "purge?tenant=acme&key={name}", "erase?tenant=acme"):
             assert state(await ask(running.port, request(body=COLD))) == "hit"
+            purged = name if "key" in path else purged
             assert (await api(f"/api/cache/{path.format(name=name)}")).status == 200
             again = await ask(running.port, request(body=COLD))
             assert state(again) == "miss"
             name = again.headers["cache-status"].partition('key="')[2].rstrip('"')
 
+        assert [m for m in caplog.messages if m.endswith((" purged", " erased"))] == [
+            "the cache of route 'c' was purged",
+            f"the answer {purged} of tenant 'acme' was purged",
+            "the cache of tenant 'acme' was erased",
+        ]
         assert (await api("/api/cache/erase?tenant=acme", "wrong")).status == 401
         assert (await api("/api/cache/erase")).status == 400
         assert (await api("/api/cache/purge?key=xyz")).status == 400
@@ -616,27 +625,89 @@ async def test_the_command_does_it_too(tmp_path, capsys):
             )
 
         assert await command("erase", "--tenant", "acme") == 0
-        assert orjson.loads(capsys.readouterr().out) == {"erased": {"tenant": "acme"}}
+        assert capsys.readouterr().out == (
+            "erased: nothing that was kept for tenant 'acme' can be read any more\n"
+        )
+        assert await command("purge", "--route", "c") == 0
+        assert capsys.readouterr().out == "purged: no answer of route 'c' is served any more\n"
         assert await command("purge", "--route", "nope") == 1
         assert "no route is named 'nope'" in capsys.readouterr().err
-        assert (
-            await asyncio.to_thread(
-                main,
-                [
-                    "cache",
-                    "erase",
-                    "--tenant",
-                    "a",
-                    "--config",
-                    config,
-                    "--admin",
-                    "http://127.0.0.1:1",
-                ],
-            )
-            == 1
-        )
-        assert "cannot be reached" in capsys.readouterr().err
         assert state(await ask(running.port, request(body=COLD))) == "miss"
+
+
+HINT = (
+    "the address is admin.listen of the configuration: name that of the running program with "
+    "--config, or the address itself with --admin\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:1", "cannot be reached: Connection refused; "),
+        ("127.0.0.1:1", "cannot be reached: unknown url type: 127.0.0.1; "),
+        ("localhost", "does not speak as an admin listener does; "),
+        ("http://127.0.0.1:x", "does not speak as an admin listener does; "),
+    ],
+)
+def test_who_cannot_be_reached_is_named_and_how_to_name_another(tmp_path, capsys, url, why):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        'upstreams: {a: {base_url: "http://a/v1"}}\nroutes: [{name: r, targets: [{upstream: a}]}]\n'
+    )
+    line = ["cache", "erase", "--tenant", "a", "--config", str(config), "--admin", url]
+
+    assert main(line) == 1
+    assert capsys.readouterr().err == f"sidestream: {url} {why}{HINT}"
+
+
+async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port),
+    ):
+        url = f"http://127.0.0.1:{up.port}"
+        config = str(tmp_path / "sidestream.yaml")
+        line = ["cache", "erase", "--tenant", "acme", "--config", config, "--admin", url]
+
+        assert await asyncio.to_thread(main, line) == 1
+        assert "does not speak as an admin listener does" in capsys.readouterr().err
+
+
+async def test_a_purge_says_how_many_entries_went(tmp_path, capsys):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        first = await ask(running.port, request(body=COLD))
+        name = first.headers["cache-status"].partition('key="')[2].rstrip('"')
+        path = f"/api/cache/purge?tenant=acme&key={name}"
+        done = [
+            await ask(running.worker.admin_port, request(path, b"", key="admin-token"))
+            for _ in range(2)
+        ]
+        await ask(running.port, request(body=COLD))
+        line = [
+            "cache", "purge", "--tenant", "acme", "--key", name,
+            "--config", str(tmp_path / "sidestream.yaml"),
+            "--admin", f"http://127.0.0.1:{running.worker.admin_port}",
+        ]  # fmt: skip
+        codes = [await asyncio.to_thread(main, line) for _ in range(2)]
+
+    assert [one.json["purged"] for one in done] == [
+        {"key": name, "here": 1, "store": None},
+        {"key": name, "here": 0, "store": None},
+    ]
+    assert codes == [0, 0]
+    assert capsys.readouterr().out == (
+        "purged: 1 in memory\nnothing was kept under that key: 0 in memory\n"
+    )
+
+
+def test_a_purge_by_several_workers_is_one_line():
+    wanted = {"tenant": "a", "route": "", "key": "ab"}
+    gone = [{"purged": {"here": 1, "store": 1}}, None, {"purged": {"here": 1, "store": 0}}]
+
+    said = command._in_words(wanted, {"workers": gone, "restarts": 0})
+
+    assert said == "purged: 2 in memory of 2 workers, 1 in the store"
 
 
 GONE = "no tenant is named 'acmee'; did you mean 'acme'? If it was one before: "

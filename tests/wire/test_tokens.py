@@ -122,7 +122,10 @@ async def test_a_key_file_that_comes_later_is_read_when_it_is_there(tmp_path):
         still = await ask(proxy.port, request(body=CHAT, key=token()))
 
     assert_refused(early, 503, "identity_unavailable")
-    assert "$.jwt.jwks.file: cannot read jwks.json: there is no such file yet" in notes[0]
+    assert (
+        "$.jwt.jwks.file: cannot read jwks.json: there is no such file yet; until then no token gets in"
+        in notes[0]
+    )
     assert "$.jwt.jwks: the file is no JWK set" in problem
     assert (later.status, still.status) == (200, 200)
 

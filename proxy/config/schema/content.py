@@ -275,7 +275,12 @@ class Cache(Record):
     max_size: Size = setting("Bytes in memory.", Size(64 << 20))
     semantic: Semantic | None = setting("Questions that mean the same.", None)
     max_entry: Size = setting("Bytes of one answer.", Size(1 << 20))
-    negative: Duration = setting("How long a deterministic 400 is kept.", Duration(15))
+    negative: Duration = setting(
+        "How long a deterministic 400 is kept: `type: invalid_request_error` (vLLM: "
+        "`BadRequestError`), which speaks of the request's form and would come again, and not "
+        "`code: content_filter` or `content_policy_violation`. No other error is kept. `0s`: none.",
+        Duration(15),
+    )
     charge_hits: bool = setting("Count hits against quotas.", default=False)
     client_control: bool = setting(
         "Let requests say Cache-Control: no-cache, no-store, max-age, only-if-cached.",

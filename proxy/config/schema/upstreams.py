@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from proxy.config.schema.record import Record, setting
-from proxy.config.units import Count, Duration, Percent, Secret
+from proxy.config.units import Count, Duration, Percent, Secret, WrongSetting
 
 Kind = Literal[
     "openai", "azure", "anthropic", "gemini", "mistral", "groq", "openrouter", "vllm", "ollama",
@@ -115,8 +115,11 @@ class Upstream(Record):
         """URLs must be such that a request can be made of them."""
         if self.base_url and self.endpoints:
             raise ValueError("give base_url or endpoints, not both")
-        for url in (*self.endpoints, *([self.base_url] if self.base_url else [])):
-            _check_url(url)
+        if self.base_url and (why := _wrong_url(self.base_url)):
+            raise WrongSetting(why, "base_url")
+        for i, url in enumerate(self.endpoints):
+            if why := _wrong_url(url):
+                raise WrongSetting(why, "endpoints", i)
         for name, value in self.headers.items():
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"{name!r} is no header name")
@@ -126,15 +129,15 @@ class Upstream(Record):
             raise ValueError("api_key has a line break or another character no key has")
 
 
-def _check_url(url: str) -> None:
+def _wrong_url(url: str) -> str:
+    """What is wrong with a base URL, in words that quote nothing of it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a base URL is like https://host/v1")
+        return "a base URL is like https://host/v1"
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("a base URL holds no credentials, query or fragment")
+        return "a base URL holds no credentials, query or fragment"
     try:
         port = parts.port
-    except ValueError as exc:
-        raise ValueError("the port of a base URL is at most 65535") from exc
-    if port == 0:
-        raise ValueError("the port of a base URL is not 0")
+    except ValueError:
+        return "the port of a base URL is at most 65535"
+    return "the port of a base URL is not 0" if port == 0 else ""

@@ -13,6 +13,7 @@ from proxy.config.available import unavailable
 from proxy.config.document import json_schema, reference
 from proxy.config.load import load
 from proxy.config.nodes import ConfigError
+from proxy.wire.kept import ABOUT_ITS_TEXT, ABOUT_THE_REQUEST
 
 CONFIG = Path(__file__).parents[3] / "config"
 ENV = {"OPENAI_API_KEY": "sk-secret-value"}
@@ -130,3 +131,10 @@ def test_no_text_raises_anything_but_problems(tmp_path_factory, text):
 
     with pytest.raises(ConfigError):
         load(path, {})
+
+
+def test_the_reference_says_which_refusals_a_cache_keeps():
+    row = next(line for line in reference().splitlines() if line.startswith("| `negative`"))
+
+    for word in (*ABOUT_THE_REQUEST, *ABOUT_ITS_TEXT):
+        assert f"`{word}`" in row.replace("`type: ", "`").replace("`code: ", "`")

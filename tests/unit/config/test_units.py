@@ -43,7 +43,7 @@ def test_a_unit_reads_what_people_write(unit, text, value):
         (Size, "-1"), (Count, "1.5"), (Count, "k"), (Percent, "20"), (Percent, "120%"),
         (Factor, "2"), (Money, "-1"), (Money, "NaN"), (Money, "1e30"), (Money, "0.0000000001"),
         (Rate, "600"), (Rate, "600/fortnight"), (Rate, "/min"), (Comparison, "=>1"),
-        (Comparison, "about 5"), (Address, "8400"), (Address, ":8400"), (Address, "h:70000"),
+        (Comparison, "about 5"), (Address, "8400"), (Address, ":8400"), (Address, "h:7000000000"),
         (Address, "http://h:1"),
     ],
 )  # fmt: skip
@@ -76,3 +76,10 @@ def test_a_secret_shows_nothing():
     assert f"{secret} {secret!r} {secret!s}" == "*** '***' ***"
     assert secret.reveal() == "hush"
     assert type(secret.reveal()) is str
+
+
+def test_a_port_that_is_too_large_is_called_so():
+    with pytest.raises(
+        ValueError, match="the port of 'h:70000' is too large; ports go up to 65535"
+    ):
+        Address.parse("h:70000")

@@ -22,7 +22,8 @@ def test_every_error_is_fit_for_the_wire(cls):
     """A new subclass is checked the moment it exists."""
     assert proxy.app
     assert 400 <= cls.status < 600
-    assert (cls.fault == "client") == (cls.status < 500)
+    # HTTP wants a 504 for who asks for a cached answer or none; nobody has failed.
+    assert (cls.fault == "client") == (cls.status < 500 or cls.code == "not_cached")
     assert cls.type in TYPES
     assert cls.__doc__, "say in one line when it is raised"
     assert set(orjson.loads(error_body(cls("x")))["error"]) == {"message", "type", "param", "code"}

@@ -36,7 +36,7 @@ def test_a_line_names_who_and_what_and_how_long():
         tenant="acme", key_name="one", user="alice", plan=Plan("chat", (target,)), target=target,
         model='a "quoted" \\ name', stream=True, status=200, attempts=2, upstream_s=0.25,
         first_byte_at=0.5, events=7, sent_bytes=99, usage=Usage(3, 4, 1), cost_nanos=5_000,
-        queued_s=0.1, finish="stop", tags={"team": "x"},
+        queued_s=0.1, retried_s=0.5, finish="stop", tags={"team": "x"},
     )  # fmt: skip
     x.notes["cache"] = "memory"
 
@@ -45,7 +45,7 @@ def test_a_line_names_who_and_what_and_how_long():
         "target": "main", "model": 'a "quoted" \\ name', "upstream_model": "big", "stream": True,
         "status": 200, "attempts": 2, "upstream_ms": 250.0, "ttft_ms": 500.0, "events": 7,
         "bytes": 99, "tokens_in": 3, "tokens_out": 4, "tokens_cached": 1, "cost_usd": 0.000005,
-        "queue_ms": 100.0, "finish": "stop", "tags": {"team": "x"}, "notes": {"cache": "memory"},
+        "queue_ms": 100.0, "retry_ms": 500.0, "finish": "stop", "tags": {"team": "x"}, "notes": {"cache": "memory"},
     }  # fmt: skip
 
 

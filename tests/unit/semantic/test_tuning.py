@@ -2,9 +2,20 @@ import struct
 
 import pytest
 
+from proxy.rules.evidence import upper_bound
 from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import Pair
-from proxy.semantic.tuning import Judged, lowest, rows, thresholds, worst
+from proxy.semantic.tuning import (
+    LEAST,
+    MOST_FALSE,
+    Judged,
+    Row,
+    advice,
+    lowest,
+    rows,
+    thresholds,
+    worst,
+)
 
 
 def judged(*told):
@@ -63,7 +74,7 @@ def test_the_range_has_both_its_ends():
 @pytest.mark.parametrize("bad", [(0, 1, 0.1), (0.9, 0.8, 0.1), (0.5, 1.1, 0.1), (0.5, 1, 0),
                                  (float("nan"), 1, 0.1), (0.5, 1, 1e-9)])  # fmt: skip
 def test_no_range_is_refused(bad):
-    with pytest.raises(ValueError, match=r"thresholds go|a step is"):
+    with pytest.raises(ValueError, match=r"thresholds go|a step is|--from 0.9 is above --to 0.8"):
         thresholds(*bad)
 
 
@@ -72,3 +83,19 @@ def test_the_cosine_is_of_unit_vectors():
 
     assert cosine(one, one) == pytest.approx(1)
     assert cosine(one, other) == pytest.approx(0.96)
+
+
+def test_so_few_pairs_prove_nothing_and_no_threshold_is_named():
+    assert upper_bound(0, LEAST) < MOST_FALSE < upper_bound(0, LEAST - 1)
+    assert advice([Row(0.9, 5, 5, 0, LEAST - 1)]).startswith("not known: 58 different pairs prove")
+    assert advice([Row(0.9, 5, 5, 0, 0)]) == "not known: all pairs are the same"
+
+
+def test_enough_pairs_name_a_threshold_and_what_they_prove():
+    table = [Row(0.8, 6, 6, 9, LEAST), Row(0.9, 5, 6, 0, LEAST)]
+
+    assert advice(table) == (
+        "0.9: 5 of 6 same, 0 of 59 different (0.0%; with 95% confidence below 5.0%)"
+    )
+    assert advice([Row(0.9, 0, 6, 0, 59)]).endswith("; it would serve nothing")
+    assert advice([Row(0.9, 5, 6, 9, 59)]) == "none of these"

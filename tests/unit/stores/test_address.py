@@ -52,3 +52,9 @@ def test_a_url_that_is_none_is_told_without_a_word_of_its_secret(url, why):
         parse_address(url)
 
     assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["redis:/127.0.0.1", "redis:127.0.0.1:6379", "rediss+cluster:/h"])
+def test_a_url_that_lacks_a_slash_is_told_so(url):
+    with pytest.raises(ValueError, match="with two slashes"):
+        parse_address(url)
