@@ -128,7 +128,7 @@ class App:
             upstreams, price, self._clock, self._chance, max_body=settings.process.max_body
         )
         guards = self._guarding.made(settings, specs)
-        record = RecordPolicy(self._metrics, self._log, self._clock)
+        record = RecordPolicy(self._metrics, self._log, self._clock, price)
         fills = Fills(
             self._caches.flights,
             self._caches.tasks,

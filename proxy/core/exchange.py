@@ -120,6 +120,7 @@ class Exchange:
     keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
     held: Any = _later(None)  # cache; a Reply that is charged for as if it came from upstream
     spared: tuple[int, int] | None = _later(None)  # cache; tokens, nanos charged for unasked
+    led: Exchange | None = _later(None)  # cache; what it had begun and, leaving, ended
     source: str = _later("")  # cache, idempotency; the target whose stored answer is given again
     flags: tuple[str, ...] = _later(())  # watch; guards that flagged the answer, now or back then
     target: Target | None = _later(None)  # forward; the one that is answering

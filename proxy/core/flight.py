@@ -92,20 +92,22 @@ class Flight:
         self.has_leader = self.has_leader or leads
         return follower
 
-    def leave(self, follower: Follower) -> None:
-        """Somebody less; the last one ends what goes on, unless it is for later."""
+    def leave(self, follower: Follower) -> bool:
+        """Somebody less; whether that was the last and ends what is not for later."""
         if follower not in self._followers:
-            return
+            return False
         self._followers.remove(follower)
         self.moved()
         if self.is_over:
-            return
+            return False
         if follower.leads:
             self.has_leader = False
-        if self.is_left and self.handle is not None and not self._may_stay():
-            self.stays = None
-            self.handle.cancel()
-            self.abandon()
+        if not self.is_left or self.handle is None or self._may_stay():
+            return False
+        self.stays = None
+        self.handle.cancel()
+        self.abandon()
+        return True
 
     def _may_stay(self) -> bool:
         return self.is_kept and self.stays is not None and self.stays()
@@ -232,11 +234,8 @@ class Follower:
         x, of = self._x, self.flight.x
         x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
         x.source, x.flags = of.source, of.flags
-        x.target, x.upstream_status, x.first_byte_at = (
-            of.target,
-            of.upstream_status,
-            of.first_byte_at,
-        )
+        x.target, x.upstream_status = of.target, of.upstream_status
+        x.first_byte_at = of.first_byte_at
         if self.leads:
             x.attempts, x.sent_at, x.upstream_s = of.attempts, of.sent_at, of.upstream_s
             x.queued_s, x.retried_s = of.queued_s, of.retried_s
@@ -291,7 +290,9 @@ class Follower:
 
     def close(self) -> None:
         """Wait no longer."""
-        self.flight.leave(self)
+        if self.flight.leave(self) and self.leads:
+            self._note()
+            self._x.led = self.flight.x
 
 
 def _is_common(name: bytes) -> bool:

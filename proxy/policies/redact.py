@@ -7,6 +7,7 @@ taken out is known to the exchange alone and goes with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -210,6 +211,10 @@ class _Whole(StreamHalf):
         """Rewrite its strings, or all of it where it is plain text."""
         redaction, raw = self._redaction, frame.raw
         if _MARK not in raw and redaction.is_clean_answer(raw):
+            if redaction.vault.originals and (b'"response"' in raw or b'"conversation"' in raw):
+                # It may be gone on with all the same, and a later answer say a pseudonym.
+                with suppress(orjson.JSONDecodeError):
+                    self._note(orjson.loads(raw))
             send(frame)
             return
         try:

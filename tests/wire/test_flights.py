@@ -30,6 +30,13 @@ async def until(is_so):
             await asyncio.sleep(0.005)
 
 
+class Kept:
+    """A log that is a list."""
+
+    def __init__(self, lines):
+        self.write = lines.append
+
+
 def state(answer):
     return answer.headers.get("x-sidestream-cache")
 
@@ -241,3 +248,38 @@ async def test_a_purge_of_another_answer_changes_nothing(tmp_path):
 
         assert [state(await one) for one in asked].count("follow") == 2
         assert state(await ask(running.port, request(body=COLD))) == "hit"
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(tmp_path, is_stream):
+    async def script(peer):
+        if is_stream:
+            await peer.send(SSE_HEAD, framed(ROLE), framed(chunk({"content": "Hi"})))
+        await peer.left()
+
+    lines, usage = [], tmp_path / "usage.jsonl"
+    async with (
+        Scripted([script]) as up,
+        program(
+            tmp_path, up.port, routes=CACHED, tenant=", limits: some", first="9s", idle="9s",
+            usage=f"usage: {{to: {usage}}}, ",
+            more='cache: {kept: {}}\nlimits: {some: {tokens_per_day: 1M}}\n'
+            'prices: {"*": {input: 1, output: 2}}',
+        ) as running,
+    ):  # fmt: skip
+        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request(body={**COLD, "stream": is_stream}))
+        if is_stream:
+            await reader.readuntil(b"Hi")
+        else:
+            await until(lambda: up.requests)
+        writer.transport.abort()
+        await until(lambda: lines)
+        await until(up.peer_left.is_set)
+    line, row = orjson.loads(lines[0]), orjson.loads(usage.read_bytes())
+
+    assert (line["end"], line["target"], line["attempts"]) == ("client_gone", "main", 1)
+    assert line["tokens_in"] == row["in"] > 0
+    assert line["tokens_out"] == row["out"] == is_stream
+    assert round(line["cost_usd"] * 1e9) == row["nanos"] > 0

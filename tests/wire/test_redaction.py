@@ -492,6 +492,26 @@ async def test_what_a_stored_conversation_knows_is_restored_in_the_next_answer(t
     assert texts[2].startswith("you are PII_EMAIL_")
 
 
+async def test_a_conversation_is_remembered_whose_first_answer_names_nobody(tmp_path):
+    async def script(peer):
+        seen = peer.upstream.requests
+        name = re.search(rb"PII_EMAIL_[a-z2-7]{8}", seen[0].body)[0].decode()
+        text = "noted" if len(seen) == 1 else f"it is {name}"
+        content = [{"content": [{"type": "output_text", "text": text}]}]
+        await peer.send(
+            json_answer({"object": "response", "id": f"resp_{len(seen)}", "output": content})
+        )
+
+    async with running(tmp_path, script) as made:
+        for body in (
+            {"input": "remember jane@example.com"},
+            {"input": "which address was it?", "previous_response_id": "resp_1"},
+        ):
+            answer = await ask(made.port, request("/v1/responses", {"model": "m", **body}))
+
+    assert answer.json["output"][0]["content"][0]["text"] == "it is jane@example.com"
+
+
 @asynccontextmanager
 async def presidio(answer):
     asked = []
