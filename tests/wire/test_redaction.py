@@ -508,8 +508,13 @@ async def test_a_conversation_is_remembered_whose_first_answer_names_nobody(tmp_
             {"input": "which address was it?", "previous_response_id": "resp_1"},
         ):
             answer = await ask(made.port, request("/v1/responses", {"model": "m", **body}))
+        erase = request("/api/cache/erase?tenant=acme", b"", key="admin-token")
+        erased = await ask(made.worker.admin_port, erase)
+        later = await ask(made.port, request("/v1/responses", {"model": "m", **body}))
 
     assert answer.json["output"][0]["content"][0]["text"] == "it is jane@example.com"
+    assert erased.status == 200
+    assert later.json["output"][0]["content"][0]["text"].startswith("it is PII_EMAIL_")
 
 
 @asynccontextmanager

@@ -58,3 +58,15 @@ def test_conversations_are_forgotten_when_there_are_too_many():
     assert memory.recall("other", ["resp_2"]) == {}
     memory.keep("acme", ["big"], {"PII": "x" * 101})
     assert memory.recall("acme", ["big", "resp_1", "resp_2"]) == {}
+
+
+def test_what_is_erased_of_a_tenant_is_no_longer_recalled():
+    memory = Conversations()
+    for tenant in ("acme", "beta"):
+        memory.keep(tenant, ("r1", "r2"), {"PII_A": f"of {tenant}"})
+    memory.erase("")
+    assert memory.recall("acme", ("r1",)) == {"PII_A": "of acme"}
+    memory.erase("t.acme")
+
+    assert memory.recall("acme", ("r1", "r2")) == {}
+    assert memory.recall("beta", ("r2",)) == {"PII_A": "of beta"}
