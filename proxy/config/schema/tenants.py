@@ -156,7 +156,7 @@ class Jwt(Record):
     """Tenants from an identity provider's tokens instead of keys.
 
     ``tenant_claim`` is a claim's name, or a path with dots to one within
-    others.  A token's ``sub`` is the user where the body names none.
+    others.  A token's ``sub`` is the user, whatever the body says.
     """
 
     issuer: str = setting("The `iss` that tokens must have.")

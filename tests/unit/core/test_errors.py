@@ -1,5 +1,7 @@
 """Every error in the tree is fit for the wire."""
 
+from pathlib import Path
+
 import orjson
 import pytest
 
@@ -9,6 +11,9 @@ from proxy.wire.faults import error_body, error_headers, stream_error
 
 TYPES = {"invalid_request_error", "permission_error", "server_error", "upstream_error", "requests",
          "tokens", "insufficient_quota"}  # fmt: skip
+
+
+RUNBOOK = Path(proxy.app.__file__).with_name("RUNBOOK.md").read_text()
 
 
 def tree(cls):
@@ -27,6 +32,7 @@ def test_every_error_is_fit_for_the_wire(cls):
     assert cls.type in TYPES
     assert cls.__doc__, "say in one line when it is raised"
     assert set(orjson.loads(error_body(cls("x")))["error"]) == {"message", "type", "param", "code"}
+    assert not cls.code or f"`{cls.code}`" in RUNBOOK, "say in the runbook what to do about it"
 
 
 @pytest.mark.parametrize(
