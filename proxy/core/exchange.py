@@ -33,11 +33,6 @@ class Usage:
     estimated: bool = False
     tier: str = ""
 
-    @property
-    def total(self) -> int:
-        """Prompt and completion together."""
-        return self.prompt + self.completion
-
 
 @dataclass(slots=True)
 class Head:

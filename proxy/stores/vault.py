@@ -29,7 +29,6 @@ class Counts:
 
     rejected: dict[str, int] = field(default_factory=dict)
     stored: int = 0
-    stored_bytes: int = 0
 
 
 class SealedVault:
@@ -153,7 +152,6 @@ class SealedVault:
             self.memory.put(key.now, sealed, until, scope)
             puts.append((key.now, sealed, int(seconds * 1000)))
             self.counts.stored += 1
-            self.counts.stored_bytes += len(sealed)
         if self._is_far:
             for at in range(0, len(puts), AT_ONCE):
                 self._shared.put(scope, era, puts[at][0], puts[at : at + AT_ONCE])
