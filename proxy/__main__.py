@@ -36,7 +36,7 @@ from proxy.try_redaction import choose, everything, show, text_of, tried
 from proxy.tune import add_tune
 from proxy.upstream.fleet import UnusableTls
 from proxy.usage import NoLedger, add_usage, usage_of
-from proxy.workers import Supervisor, worker_command
+from proxy.workers import Supervisor, leave_with_parent, worker_command
 
 log = logging.getLogger("sidestream")
 
@@ -186,6 +186,8 @@ async def _work(
         if hint:
             print(hint, file=sys.stderr, flush=True)
 
+    if shared:
+        leave_with_parent(asyncio.get_running_loop(), worker.stop)
     await worker.run(ready)
     return 0
 

@@ -96,7 +96,9 @@ class Supervisor:
             # A session of its own: Ctrl-C in a terminal reaches the parent alone,
             # and a worker that got two signals would leave without draining.
             process = await asyncio.create_subprocess_exec(
-                *self._command(i, self._sockets[i]), start_new_session=True
+                *self._command(i, self._sockets[i]),
+                start_new_session=True,
+                stdin=asyncio.subprocess.PIPE,  # closes with this process, however it ends
             )
             self._processes[i] = process
             if self._is_leaving.is_set():
@@ -217,6 +219,21 @@ def add_up(texts: list[str]) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def leave_with_parent(
+    loop: asyncio.AbstractEventLoop, leave: Callable[[], None], source: int = 0
+) -> None:
+    """Call ``leave`` when the parent is gone, which nobody else tells a worker: then
+    ``source``, the end of a pipe that the parent holds, can be read.
+    """
+
+    def gone() -> None:
+        loop.remove_reader(source)
+        log.error("the parent is gone; this worker leaves too")
+        leave()
+
+    loop.add_reader(source, gone)
 
 
 def worker_command(arguments: list[str]) -> Callable[[int, Path], list[str]]:

@@ -1,13 +1,16 @@
 """A process that ends before its answers do."""
 
 import asyncio
+from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.ports import free_port
 from tests.program import CHAT, STREAM, program, request
 from tests.redis.conftest import until
-from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed
+from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed, json_answer, says
+from tests.wire.test_operating import Command, children
 
 
 class Kept(list):
@@ -75,3 +78,35 @@ async def test_an_answer_that_has_not_begun_is_refused_with_a_time_to_come_back(
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: " in head.lower()
     assert orjson.loads(body)["error"]["code"] == "shutting_down"
+
+
+async def test_workers_leave_when_their_parent_is_killed(tmp_path):
+    data, admin = free_port(), free_port()
+    path = tmp_path / "c.yaml"
+    async with Scripted([says(json_answer())]) as upstream:
+        path.write_text(f"""\
+listen: 127.0.0.1:{data}
+admin: {{listen: "127.0.0.1:{admin}"}}
+workers: 2
+upstreams: {{up: {{kind: generic, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}
+routes: [{{name: all, targets: [{{upstream: up}}]}}]
+""")
+        async with Command("serve", "--config", str(path)) as command:
+            await command.until("serving")
+            await command.until("serving")
+            workers = children(command.process.pid)
+            command.process.kill()
+            async with asyncio.timeout(20):
+                while any(is_running(pid) for pid in workers):
+                    await asyncio.sleep(0.05)
+
+    assert len(workers) == 2
+    assert command.rest[1].count(b"the parent is gone") == 2
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
