@@ -21,7 +21,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.compile import specs_of
-from proxy.config.load import load
+from proxy.config.load import any_price, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.schema.content import Embed
@@ -198,7 +198,7 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Embedder, 
         with closing(model):
             yield model, _why_model
         return
-    settings = load(options.config, os.environ).settings
+    settings = load(options.config, os.environ, any_price).settings
     embed = _chosen(settings, options.cache)
     if embed.upstream is None:
         with closing(model_of(embed)) as model:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from proxy.config.load import load
+from proxy.config.load import any_price, load
 
 TIMEOUT_S: Final = 10.0
 
@@ -60,7 +60,7 @@ def add_command(commands: Any, config: Path | None) -> Any:
 
 
 def _run(options: argparse.Namespace, given: list[str]) -> int:
-    settings = load(options.config, os.environ).settings
+    settings = load(options.config, os.environ, any_price).settings
     token = os.environ.get("SIDESTREAM_ADMIN_TOKEN", "")
     if settings.admin.token:
         token = settings.admin.token.reveal()

@@ -25,6 +25,11 @@ def no_price(_model: str) -> bool:
     return False
 
 
+def any_price(_model: str) -> bool:
+    """For those who do nothing that has a price."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings, the files they came from, and what is odd but not wrong.

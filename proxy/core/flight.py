@@ -235,7 +235,7 @@ class Follower:
         x.events, x.is_torn, x.sequence, x.finish = of.events, of.is_torn, of.sequence, of.finish
         x.source, x.flags = of.source, of.flags
         x.target, x.upstream_status = of.target, of.upstream_status
-        x.first_byte_at = of.first_byte_at
+        x.first_byte_at = of.first_byte_at and max(of.first_byte_at, x.started)
         if self.leads:
             x.attempts, x.sent_at, x.upstream_s = of.attempts, of.sent_at, of.upstream_s
             x.queued_s, x.retried_s = of.queued_s, of.retried_s

@@ -31,10 +31,12 @@ from proxy.rules.allowance import (
     Sheet,
     relaxed,
 )
+from proxy.rules.estimate import Learned, sizes_of
 from proxy.rules.prices import FREE, Price, plain_nanos
 from proxy.rules.refusals import refusal
 from proxy.rules.spending import GENERATES, to_reserve, used_by
 from proxy.wire.ratelimits import limit_headers, without_limits
+from proxy.wire.tokens import prompt_of
 
 NEARLY_NOTHING: Final = 0.05
 """Share of a budget that is left where it is told as spent; one large request says nothing."""
@@ -256,6 +258,8 @@ class QuotaPolicy(Policy):
         taken = x.reserved
         if taken is None:
             if x.attempts and self._ledger.keeps_rows:
+                if x.usage is None:
+                    x.estimate = x.estimate or _unmeasured(x)
                 self._ledger.note(x.tenant, self._record(x, end, used_by(x, end) or Usage()))
             return
         if not taken.lease:
@@ -283,6 +287,13 @@ class QuotaPolicy(Policy):
         if not self._ledger.keeps_rows:
             return b""
         return record_of(x, used, x.cost_nanos or 0, self._wall(), end.kind)
+
+
+def _unmeasured(x: Exchange) -> Usage | None:
+    """The prompt of a request that no limit has had measured."""
+    if x.body is None or not x.endpoint.is_metered:
+        return None
+    return Usage(Learned().prompt(sizes_of(*prompt_of(x.body)))[0], 0, estimated=True)
 
 
 def _order_for(sheet: Sheet, user: str) -> Order:

@@ -106,7 +106,8 @@ def _charge_late(
     if actual:
         # With nothing to charge, twice does no harm: readers go by a lease's last row.
         book.gone[lease] = (now + FORGET_US, None)
-    return _row(book, lease, "late", charges, record)
+    # Of what no limit counts nothing was held, so it is not late.
+    return _row(book, lease, "late" if actual else "settled", charges, record)
 
 
 def _row(

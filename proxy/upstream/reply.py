@@ -125,7 +125,7 @@ class UpstreamReply:
                 parts.append(data)
                 size += len(data)
             conn.has_content = True
-            self._x.first_byte_at = self._x.first_byte_at or conn.touched
+            self._x.first_byte_at = self._x.first_byte_at or conn.now()
             self._held = b"".join(parts)
             if size <= WHOLE:
                 self._read_whole()

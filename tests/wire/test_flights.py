@@ -283,3 +283,71 @@ async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(t
     assert line["tokens_in"] == row["in"] > 0
     assert line["tokens_out"] == row["out"] == is_stream
     assert round(line["cost_usd"] * 1e9) == row["nanos"] > 0
+
+
+async def test_who_joins_late_waits_no_time_and_never_less(tmp_path):
+    gate = asyncio.Event()
+
+    async def script(peer):
+        await peer.send(SSE_HEAD, framed(ROLE), framed(chunk({"content": "Hi"})))
+        await gate.wait()
+        await peer.send(framed(STOP), framed(DONE), b"0\r\n\r\n")
+
+    lines = []
+    async with Scripted([script]) as up, cached(tmp_path, up.port) as running:
+        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
+        asking = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(request(body={**COLD, "stream": True}))
+            await reader.readuntil(b"Hi")
+            asking.append((reader, writer))
+        gate.set()
+        for reader, writer in asking:
+            await reader.readuntil(b"[DONE]")
+            writer.close()
+        await until(lambda: len(lines) == 2)
+
+    assert [orjson.loads(line)["notes"]["cache"] for line in lines] == ["miss", "follow"]
+    assert all(orjson.loads(line)["ttft_ms"] >= 0 for line in lines)
+
+
+async def test_the_first_byte_of_a_whole_answer_is_not_there_before_it_comes(tmp_path):
+    async def script(peer):
+        await asyncio.sleep(0.05)
+        await peer.send(json_answer())
+
+    lines = []
+    async with Scripted([script]) as up, program(tmp_path, up.port) as running:
+        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
+        await ask(running.port, request(body=CHAT))
+        await until(lambda: lines)
+
+    assert orjson.loads(lines[0])["ttft_ms"] >= 50
+
+
+@pytest.mark.parametrize("limits", ["", ", limits: some"])
+async def test_who_leaves_pays_for_what_it_got_with_limits_or_without(tmp_path, limits):
+    async def script(peer):
+        await peer.send(SSE_HEAD, framed(ROLE), framed(chunk({"content": "Hi"})))
+        await peer.left()
+
+    usage = tmp_path / "usage.jsonl"
+    async with (
+        Scripted([script]) as up,
+        program(
+            tmp_path, up.port, tenant=limits, first="9s", idle="9s",
+            usage=f"usage: {{to: {usage}}}, ",
+            more='limits: {some: {tokens_per_day: 1M}}\nprices: {"*": {input: 1, output: 2}}',
+        ) as running,
+    ):  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request(body={**CHAT, "stream": True}))
+        await reader.readuntil(b"Hi")
+        writer.transport.abort()
+        await until(up.peer_left.is_set)
+    row = orjson.loads(usage.read_bytes())
+
+    assert (row["end"], row["out"], row["estimated"]) == ("client_gone", 1, True)
+    assert row["in"] > 0
+    assert row["nanos"] == row["in"] * 1000 + 2000

@@ -32,9 +32,10 @@ if not raw then
     call('HSET', book .. ':l', lease, '-')            -- readers go by the last row of a lease
     call('ZADD', book .. ':x', whole(now + FORGET_US), lease)
   end
-  if is_due then write_row(lease, 'late', charges, record, keep) end
+  local state = #actual > 0 and 'late' or 'settled'     -- of what no limit counts nothing was held
+  if is_due then write_row(lease, state, charges, record, keep) end
   begin(begun)
-  return 2
+  return #actual > 0 and 2 or 1
 end
 
 local held = cmsgpack.unpack(raw)
