@@ -243,8 +243,9 @@ class Worker:
         self._loop.add_signal_handler(signal.SIGHUP, self.reloader.soon)
 
     def stop(self) -> None:
-        """Begin to leave; a second call leaves at once."""
-        if self._stopping.is_set():
+        """Begin to leave; a second call does it at once."""
+        if self._stopping.is_set() and not self._is_forced.is_set():
+            log.warning("told to leave once more, so nothing is waited for")
             self._is_forced.set()
         self._is_ready = False
         self._stopping.set()
@@ -255,8 +256,7 @@ class Worker:
         await self._pause(self._settings.drain.delay)
         server.close()
         self._is_leaving = True
-        # Idle connections close now, busy ones after their answer.
-        self.clients.pre_shutdown()
+        self.clients.pre_shutdown()  # idle ones close now, busy ones after their answer
         until = self._loop.time() + self._settings.drain.grace
         while self._busy and self._loop.time() < until and not self._is_forced.is_set():
             await self._pause(0.05)
