@@ -66,6 +66,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._by_key: dict[bytes, Flight] = {}
+        self._left: set[Flight] = set()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -73,7 +74,15 @@ class Flights:
     @property
     def left(self) -> int:
         """How many go on though nobody waits for them."""
-        return sum(flight.is_left for flight in self._by_key.values())
+        return len(self._left)
+
+    def leave(self, flight: Flight) -> None:
+        """Nobody waits for it, and it goes on."""
+        self._left.add(flight)
+
+    def joined(self, flight: Flight) -> None:
+        """Somebody waits for it again."""
+        self._left.discard(flight)
 
     def find(self, key: bytes) -> Flight | None:
         """The one to join, if there is one."""
@@ -92,9 +101,12 @@ class Flights:
             if flight.keys and not (names and flight.keys.isdisjoint(names)):
                 flight.is_purged = True
                 del self._by_key[key]
+                if flight.is_left:
+                    flight.give_up()
 
     def drop(self, key: bytes, flight: Flight) -> None:
         """It is over."""
+        self._left.discard(flight)
         if self._by_key.get(key) is flight:
             del self._by_key[key]
 
@@ -131,6 +143,7 @@ class Fills:
             elif flight.ident != work.ident:
                 return None
             follower = flight.follow(work.asker or work.x, leads=leads, see=see)
+            self.flights.joined(flight)
             try:
                 await follower.ready()
             except ProxyError as exc:
@@ -172,12 +185,17 @@ class Fills:
         if for_nobody or work.outlasts:
             flight.stays = self._may_stay
         self.flights.add(work.name, flight)
+        if for_nobody:
+            self.flights.leave(flight)
         flying = self._fly_if_free(flight, work) if for_nobody else self._fly(flight, work)
         flight.handle = self.tasks.begin(flying)
         return flight
 
-    def _may_stay(self) -> bool:
-        return self.flights.left <= MAX_LEFT
+    def _may_stay(self, flight: Flight) -> bool:
+        is_free = self.flights.left < MAX_LEFT
+        if is_free:
+            self.flights.leave(flight)
+        return is_free
 
     async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
         while True:

@@ -48,7 +48,7 @@ class Flight:
         self.keys: frozenset[bytes] = frozenset()
         self.is_purged = False
         self.ident = ""
-        self.stays: Callable[[], bool] | None = None  # asked when nobody is left; none: it ends
+        self.stays: Callable[[Flight], bool] | None = None  # asked when nobody is left
         self.made: object = None  # what its followers have made of its answer, once for all
         self.has_leader = False
         self.size = 0
@@ -102,15 +102,18 @@ class Flight:
             return False
         if follower.leads:
             self.has_leader = False
-        if not self.is_left or self.handle is None or self._may_stay():
+        stays = self.stays if self.is_kept else None
+        if not self.is_left or self.handle is None or (stays is not None and stays(self)):
             return False
+        return self.give_up()
+
+    def give_up(self) -> bool:
+        """Nobody waits, and nobody will."""
         self.stays = None
-        self.handle.cancel()
+        if self.handle is not None:
+            self.handle.cancel()
         self.abandon()
         return True
-
-    def _may_stay(self) -> bool:
-        return self.is_kept and self.stays is not None and self.stays()
 
     def abandon(self) -> None:
         """It will not come to an end of its own."""
@@ -141,6 +144,8 @@ class Flight:
         if self.is_kept and self.size > self._limit:
             self.is_kept = False
             self.ring()
+            if self.is_left:
+                self.give_up()
         for follower in tuple(self._followers):
             follower.take(data)
         return self.is_kept or self._trim() <= BACKLOG
@@ -209,7 +214,7 @@ class Follower:
             raise flight.error.with_traceback(None)
         head = flight.head
         # What an upstream says of one request is true for that one only.
-        own = head.headers if self.leads else [h for h in head.headers if _is_common(h[0])]
+        own = head.headers if self.leads else [h for h in head.headers if h[0].lower() in _COMMON]
         length = None if self._see is not None else head.length
         self.head = Head(head.status, list(own), head.content_type, length, head.is_stream)
 
@@ -293,7 +298,3 @@ class Follower:
         if self.flight.leave(self) and self.leads:
             self._note()
             self._x.led = self.flight.x
-
-
-def _is_common(name: bytes) -> bool:
-    return name.lower() in _COMMON

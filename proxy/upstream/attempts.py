@@ -227,11 +227,12 @@ class Forwarder:
         attempt.
         """
         conn = pool.take_idle()
+        was_stale = False
         while True:
-            is_fresh = conn is None
             if conn is None:
-                conn = await pool.open()
-                is_fresh = conn.used == 0
+                # Only once: a request that makes the upstream close looks the same.
+                conn = await pool.open(is_fresh=was_stale)
+            is_fresh = conn.used == 0
             try:
                 conn.begin(
                     request + out.body if out.body else request,
@@ -249,7 +250,7 @@ class Forwarder:
                 pool.release(conn)
                 if not stale or not _may_repeat(x):
                     raise
-                conn = None
+                conn, was_stale = None, True
             except BaseException:
                 pool.release(conn)
                 raise

@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         self._resume()
         self._is_busy = False
         self._sink = None
-        self.idle_since = self.now()
+        self._started = self._since = self.touched = self.idle_since = self.now()
 
     def fail(self, error: ProxyError) -> None:
         """End the exchange with ``error`` and drop the socket."""

@@ -78,8 +78,9 @@ class Pool:
                 return conn
         return None
 
-    async def open(self) -> Connection:
-        """A new connection, or under ``limit`` the one that is given back next.
+    async def open(self, *, is_fresh: bool = False) -> Connection:
+        """A new connection, or under ``limit`` the one that is given back next, unless
+        it is to be ``is_fresh``.
 
         Raises ``UpstreamRefused`` (nothing listens, TLS failed), and
         ``Overloaded`` after waiting for a place under ``limit``.
@@ -87,7 +88,11 @@ class Pool:
         taken = len(self._busy) + self._opening
         if self._limit and taken >= self._limit:
             if (conn := await self._turn()) is not None:
-                return conn
+                if not is_fresh:
+                    return conn
+                self._opening += 1
+                self._busy.discard(conn)
+                conn.abort()
         else:
             if self._limit and taken + len(self._idle) >= self._limit:
                 self._idle.popleft().abort()  # once taken it would be one too many

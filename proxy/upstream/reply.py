@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from proxy.core.errors import UpstreamProtocol
+from proxy.core.errors import UpstreamProtocol, UpstreamReset
 from proxy.core.exchange import Exchange, Head
 from proxy.core.policy import Write
 from proxy.upstream.connection import Connection
@@ -37,8 +37,8 @@ Price = Callable[[Exchange], None]
 class UpstreamReply:
     """The ``Reply`` of one attempt.  ``head`` may be changed until it is sent."""
 
-    __slots__ = ("_conn", "_first", "_held", "_inflate", "_last", "_pool", "_price", "_reads",
-                 "_then", "_x", "head", "relay")  # fmt: skip
+    __slots__ = ("_conn", "_first", "_held", "_inflate", "_is_cut", "_last", "_pool", "_price",
+                 "_reads", "_then", "_x", "head", "relay")  # fmt: skip
 
     def __init__(
         self, x: Exchange, conn: Connection, pool: Pool, price: Price, *, hides_usage: bool
@@ -57,6 +57,7 @@ class UpstreamReply:
         is_stream = answer.kind == b"text/event-stream" and message.code < 400
         self._reads = is_stream or (x.endpoint.is_metered and answer.kind == b"application/json")
         self._inflate = None
+        self._is_cut = False  # in the middle of what was compressed
         self.relay: Relay | None = None
         raw, length = answer.kept, answer.length
         if answer.encoding:
@@ -133,6 +134,7 @@ class UpstreamReply:
             conn.has_content = True
 
     def _read_whole(self) -> None:
+        self._check_whole()
         self.head.length = len(self._held)
         if self._reads:
             self._meter_body(self._held)
@@ -158,15 +160,25 @@ class UpstreamReply:
                 x.first_byte_at = conn.touched
         return out
 
+    def _check_whole(self) -> None:
+        if self._is_cut:
+            raise UpstreamReset("the upstream's compressed answer ended too early")
+
     def _inflated(self, data: bytes) -> bytes:
         if self._inflate is None:
             return data
-        try:
-            out = self._inflate.decompress(data, MAX_EXPANSION)
-        except zlib.error as exc:
-            raise UpstreamProtocol("the upstream's compressed answer cannot be read") from exc
-        if self._inflate.unconsumed_tail:
-            raise UpstreamProtocol("the upstream's compressed answer expands beyond reason")
+        out = b""
+        while data:
+            if self._inflate.eof:  # another member follows
+                self._inflate = zlib.decompressobj(wbits=47)
+            try:
+                out += self._inflate.decompress(data, MAX_EXPANSION)
+            except zlib.error as exc:
+                raise UpstreamProtocol("the upstream's compressed answer cannot be read") from exc
+            if self._inflate.unconsumed_tail or len(out) > MAX_EXPANSION:
+                raise UpstreamProtocol("the upstream's compressed answer expands beyond reason")
+            data = self._inflate.unused_data
+            self._is_cut = not self._inflate.eof
         return out
 
     async def pump(self, write: Write, drain: Callable[[], Awaitable[None]]) -> None:
@@ -182,6 +194,7 @@ class UpstreamReply:
         elif self._reads:
             self._first, self._last = held[:EDGE], held[-EDGE:]
             await conn.pump(self._metered(write), drain)
+            self._check_whole()
             self._meter_body(self._first + self._last)
         else:
             conn.has_content = True

@@ -22,12 +22,17 @@ _HOP: Final = frozenset(
 _REQUEST: Final = _HOP | {
     b"host", b"content-length", b"expect", b"authorization", b"api-key", b"x-api-key", b"cookie",
     b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
-    b"x-forwarded-port", b"openai-organization", b"openai-project", b"via",
+    b"x-forwarded-port", b"openai-organization", b"openai-project", b"via", b"origin",
+    b"access-control-request-method", b"access-control-request-headers",
 }  # fmt: skip
 _METERED: Final = _REQUEST | {b"accept-encoding"}
 _ANSWER: Final = _HOP | {
     b"content-length", b"set-cookie", b"server-timing", b"alt-svc", b"openai-organization",
-    b"openai-project", b"strict-transport-security",
+    b"openai-project", b"strict-transport-security", b"idempotent-replayed",
+    # Which sites may read an answer is said by our configuration alone.
+    b"access-control-allow-origin", b"access-control-allow-credentials",
+    b"access-control-allow-methods", b"access-control-allow-headers",
+    b"access-control-expose-headers", b"access-control-max-age",
 }  # fmt: skip
 _OURS: Final = b"x-sidestream-"
 

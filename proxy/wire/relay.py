@@ -209,8 +209,8 @@ class Relay:
             self.has_content = True
             rest = data[blank.end() :]
             return data[: blank.end()] + (self.feed(rest) if rest else b"")
-        # The end of this piece may be the first half of the blank line.
-        keep = len(data) - len(data.rstrip(b"\r\n"))
+        # The end of this piece may be the first half of the blank line: a break and a CR.
+        keep = min(2, len(data) - len(data.rstrip(b"\r\n")))
         self._held = data[len(data) - keep :]
         return data[: len(data) - keep]
 

@@ -55,6 +55,8 @@ def key_of(event: dict[str, Any], path: Path) -> Key | None:
     """The run that the string at ``path`` is a piece of."""
     if path[0] == "choices" and len(path) > 2:
         choice = event["choices"][path[1]]
+        if not isinstance(choice, dict):
+            return None
         number = _number(choice.get("index"), path[1])
         if path[2] == "text" and len(path) == 3:
             return number, "text"

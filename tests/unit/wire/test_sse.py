@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.core.frame import Frame
 from proxy.wire.sse import EventTooLong, Framer
 
-TEXT = st.text(st.characters(exclude_characters="\r\n\0"), max_size=8)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=8)
 LINES = st.lists(
     st.one_of(
         TEXT.map("data: {}".format), TEXT.map("data:{}".format), TEXT.map("event: {}".format),
