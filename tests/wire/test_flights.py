@@ -351,3 +351,31 @@ async def test_who_leaves_pays_for_what_it_got_with_limits_or_without(tmp_path, 
     assert (row["end"], row["out"], row["estimated"]) == ("client_gone", 1, True)
     assert row["in"] > 0
     assert row["nanos"] == row["in"] * 1000 + 2000
+
+
+async def test_what_all_have_left_ends_when_it_can_be_kept_no_more(tmp_path):
+    go = asyncio.Event()
+
+    async def script(peer):
+        await peer.send(SSE_HEAD, framed(ROLE), framed(chunk({"content": "Hi"})))
+        await go.wait()
+        for _ in range(20):
+            await peer.send(framed(chunk({"content": "x" * 60_000})))
+        await peer.left()
+
+    async with (
+        Scripted([script]) as up,
+        program(tmp_path, up.port, first="9s", idle="9s") as running,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        headers = ("Idempotency-Key: one",)
+        writer.write(request(body={**COLD, "stream": True}, headers=headers))
+        await reader.readuntil(b"Hi")
+        writer.transport.abort()
+        flights = running.worker.caches.flights
+        await until(lambda: flights.left == 1)
+        go.set()
+        await until(up.peer_left.is_set)
+        await until(lambda: not len(flights))
+
+        assert flights.left == 0

@@ -1,6 +1,7 @@
 """The leg upstream, where it does not come as far as a request."""
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -46,3 +47,69 @@ async def test_a_request_that_cannot_be_sent_on_took_no_time_upstream(tmp_path, 
 
     assert_refused(answer, 400, answer.json["error"]["code"])
     assert 0.0 <= float(answer.headers["x-sidestream-overhead-ms"]) < 5_000
+
+
+async def test_a_request_that_kills_its_connection_is_sent_twice_at_most(tmp_path):
+    """Under a bound every connection is handed over used, so none tells that it was idle."""
+
+    async def script(peer):
+        if b"poison" in peer.upstream.requests[-1].body:
+            peer.close()
+            return
+        await peer.send(json_answer())
+
+    upstreams = (
+        '\n  full: {{kind: generic, base_url: "http://127.0.0.1:{port}/v1", max_connections: 1}}'
+    )
+    routes = "\n  - {name: first, match: {model: crowded}, targets: [{upstream: full}], retry: {attempts: 1}}"
+    poison = [{"role": "user", "content": "poison"}]
+    async with (
+        Scripted([script]) as up,
+        program(
+            tmp_path, up.port, upstreams=upstreams.format(port=up.port), routes=routes
+        ) as running,
+    ):
+        body = {**CHAT, "model": "crowded"}
+        others = [asyncio.create_task(ask(running.port, request(body=body))) for _ in range(9)]
+        bad = await ask(running.port, request(body={**body, "messages": poison}))
+        good = await asyncio.gather(*others)
+
+    assert_refused(bad, 502, "upstream_reset")
+    assert sum(b"poison" in seen.body for seen in up.requests) <= 2
+    assert {a.status for a in good} <= {200, 502}
+
+
+async def test_an_upstream_says_nothing_of_who_may_read_its_answers(tmp_path):
+    headers = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\n"
+    answer = json_answer().replace(b"\r\n\r\n", b"\r\n" + headers.encode() + b"\r\n", 1)
+    async with Scripted([says(answer)]) as up, program(tmp_path, up.port) as running:
+        got = await ask(running.port, request(body=CHAT, headers=("Origin: https://evil.example",)))
+
+    assert got.status == 200
+    assert not [name for name in got.headers if name.startswith("access-control-")]
+    assert "origin" not in up.requests[0].headers
+
+
+WHOLE = gzip.compress(json_answer().partition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (WHOLE, 200),
+        (WHOLE[: len(WHOLE) // 2], 502),
+        (WHOLE[:-9], 502),
+        (gzip.compress(b'{"object": "chat.completion", ') + gzip.compress(b'"choices": []}'), 200),
+    ],
+)
+async def test_a_compressed_answer_is_whole_or_none(tmp_path, body, status):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+    answer = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with Scripted([says(answer)]) as up, program(tmp_path, up.port) as running:
+        got = await ask(running.port, request(body=CHAT))
+
+    assert got.status == status
+    if status == 200:
+        assert got.json["object"] == "chat.completion"
+    else:
+        assert_refused(got, 502, "upstream_reset")
