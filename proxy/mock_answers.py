@@ -64,7 +64,8 @@ def tool_call(body: Body) -> Body | None:
     """A call of the first tool whose name the last message speaks of."""
     text = last_text(body)
     for tool in body.get("tools") or []:
-        function = tool.get("function", {}) if isinstance(tool, dict) else {}
+        # Responses have the name in the tool itself.
+        function = tool.get("function", tool) if isinstance(tool, dict) else {}
         name = function.get("name", "")
         if name and name in text:
             return {
