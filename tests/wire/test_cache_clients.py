@@ -8,7 +8,12 @@ from tests.program import KEY, program
 
 ROUTES = '  - {name: c, match: {model: "*"}, targets: [{upstream: main}], cache: answers}'
 SAY = [{"role": "user", "content": "Say hello to the whole wide world"}]
-TOOLS = [{"type": "function", "function": {"name": "hello", "parameters": {"type": "object"}}}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "hello", "strict": True, "parameters": {"type": "object"}},
+    }
+]
 COLD = {"model": "gpt-4o-mini", "temperature": 0}
 
 
