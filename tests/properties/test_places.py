@@ -73,7 +73,7 @@ def test_places_that_become_free_make_shares_even(tenants, least):
         for tenant, taken in held.items():
             if taken:
                 flights.drop(b"", taken.pop())
-            taken += take_all(flights, tenant)
+            taken.extend(take_all(flights, tenant))
     shares = sorted(map(len, held.values()))
 
     assert shares[0] >= least - 1
