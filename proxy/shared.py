@@ -163,11 +163,7 @@ class Caches:
         cache = schema.Cache(
             encrypt=of.encrypt, encrypt_before=of.encrypt_before, max_size=FIRST_ANSWERS
         )
-        made = self.vault(FIRST, cache)
-        # Under a key that nobody has any more nothing is found again.
-        for ident in [i for i, v in self._vaults.items() if i[0] == FIRST and v is not made]:
-            del self._vaults[ident]
-        return made
+        return self.vault(FIRST, cache)
 
     def rules(
         self,

@@ -478,6 +478,27 @@ async def test_a_lease_of_ones_own_is_not_waited_for(server):
         assert [bool(reply[0]) for reply in taken] == [True, False, True]
 
 
+@pytest.mark.parametrize("seconds", [60.0, 0.0], ids=["erased meanwhile", "over at once"])
+async def test_what_is_not_kept_gives_its_lease_back(server, seconds):
+    async with shared_by_two(server) as replicas:
+        clock, masters = RealClock(), (Master(b"k" * 32),)
+        one, two = [
+            SealedVault(shared, clock, masters, Memory(1 << 20), is_own_key=False)
+            for shared in replicas
+        ]
+        key = one.key("t.a", b"question")
+        assert (await one.far("t.a", (key,), lease_s=60.0)).is_leader
+        era = one.era("t.a")
+        if seconds:
+            await replicas[0].erase("t.a")
+        one.keep("t.a", key, b"answer", era=era, seconds=seconds)
+        await one.far("t.a", (key,), lease_s=0.0)  # behind what was sent
+        found = await two.far("t.a", (key,), lease_s=60.0)
+
+        assert found.is_leader
+        assert found.data == (None,)
+
+
 async def test_a_first_answer_outlives_a_new_key(tmp_path, server):
     rotated = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
     data = request(body=CHAT, headers=["Idempotency-Key: k"])
