@@ -7,7 +7,6 @@ import base64
 import logging
 import os
 import random
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
@@ -23,6 +22,7 @@ from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Gone, Terms
 from proxy.core.fills import Flights
 from proxy.core.ports import Clock
+from proxy.core.traces import log_trace
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
 from proxy.rules.cacheable import CacheRule, When
@@ -84,8 +84,7 @@ class LoopTasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("a fill failed: %s\n%s", type(error).__name__, frames)
+            log_trace(log, "a fill failed", error)
 
     def close(self) -> None:
         """End all that is going on."""

@@ -15,14 +15,12 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-import hiredis
-
 from proxy.stores.outlived import Outlived
-from proxy.stores.pipe import StoreDown, Word
+from proxy.stores.pipe import StoreDown, Word, value_of
 from proxy.stores.replies import SALT, OddReply, Page, drops_of, kept_of, page_of, state_of
 from proxy.stores.scripts import Script, Scripts
 from proxy.stores.sealed import KEY_SIZE
-from proxy.stores.store import Store
+from proxy.stores.store import Store, ask
 
 log = logging.getLogger("sidestream.cache")
 
@@ -186,20 +184,9 @@ class Shared:
         return page
 
     async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
+        """What the script answers.  Raises ``StoreDown``."""
         assert self._store is not None
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(reply: Any) -> None:
-            if not future.done():
-                future.set_result(reply)
-
-        self._store.run(script, key, args, done)
-        reply = await future
-        if isinstance(reply, StoreDown):
-            raise reply
-        if isinstance(reply, hiredis.ReplyError):
-            raise StoreDown(str(reply))
-        return reply
+        return value_of(await ask(self._store, script, key, args))
 
     def _failed(self, error: StoreDown) -> None:
         if isinstance(error, OddReply):
