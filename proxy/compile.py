@@ -186,11 +186,11 @@ def _own_rule(rule: schema.Rule, problems: list[Problem]) -> Source | None:
         source = own.source()
     except UnusablePattern as exc:
         where = "pattern" if rule.pattern else "terms"
-        problems.append(Problem(rule.place, f"{rule.where}.{where}", str(exc)))
+        problems.append(rule.problem(f".{where}", str(exc)))
         return None
     for kind, i in own.failures(source):
         wanted = "finds nothing in this" if kind == "match" else "finds something in this"
-        problems.append(Problem(tests.place, f"{tests.where}.{kind}[{i}]", f"the rule {wanted}"))
+        problems.append(tests.problem(f".{kind}[{i}]", f"the rule {wanted}"))
     return source
 
 

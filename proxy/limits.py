@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from proxy.config import schema
-from proxy.config.nodes import ConfigError, Problem
+from proxy.config.nodes import ConfigError
 from proxy.config.schema import Record, Settings
 from proxy.config.schema.tenants import Budget, BurstRate, RouteTo
 from proxy.config.units import Rate
@@ -177,7 +177,7 @@ class _Maker:
         try:
             line_of(limit, "tenant")
         except ValueError as exc:
-            raise ConfigError([Problem(record.place, record.where, str(exc))]) from exc
+            raise ConfigError([record.problem("", str(exc))]) from exc
         return Bound(limit=limit, by=self._by, measure=measure, shown=shown, scope=self._scope)
 
 
