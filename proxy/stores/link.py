@@ -72,8 +72,6 @@ class Link:
         self._is_closing = False
         self.address: Address | None = None
         self.is_up = False
-        self.connects = 0
-        self.timeouts = 0
 
     def start(self) -> None:
         """Begin to connect."""
@@ -126,7 +124,6 @@ class Link:
 
     def on_behind(self, pipe: Pipe) -> None:
         """A call is overdue: make no more until the server has caught up."""
-        self.timeouts += 1
         if pipe is self._pipe and self.is_up:
             self._behind_since = asyncio.get_running_loop().time()
             self._sink("no answer in time")
@@ -180,7 +177,6 @@ class Link:
             self._say_down(str(exc) or type(exc).__name__)
             return False
         self._failures = 0
-        self.connects += 1
         self._rise()
         await self._watch(self._pipe)
         return True

@@ -68,11 +68,6 @@ class RedisLedger:
         self.errors = 0
 
     @property
-    def outbox(self) -> Outbox:
-        """The settlements that wait, for its counts."""
-        return self._outbox
-
-    @property
     def replicas(self) -> int:
         """How many replicas shared the store when it was last heard of."""
         return self._share.replicas

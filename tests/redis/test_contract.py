@@ -62,7 +62,7 @@ class OnServer:
         return [row for _, row in await self.ledger.rows("acme")]
 
     async def quiet(self):
-        await until(lambda: not self.ledger.outbox.in_flight)
+        await until(lambda: not self.ledger.status()["waiting"])
         await self.ledger._store.call(b"ss:{t.acme}", "PING")  # behind all that was sent
 
 
