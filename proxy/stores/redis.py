@@ -67,11 +67,6 @@ class RedisLedger:
         self.failures = 0
         self.errors = 0
 
-    @property
-    def replicas(self) -> int:
-        """How many replicas shared the store when it was last heard of."""
-        return self._share.replicas
-
     def look_after(self, tenants: Iterable[str]) -> None:
         """Find what others left behind of these, although nobody asks for them here."""
         self._leases.look_after(tenants)
@@ -168,10 +163,6 @@ class RedisLedger:
     def _send(self, lease: str, held: Held, settlement: Settlement) -> None:
         packed = self._counters.pack(held.claims, settlement.actual)
         self._outbox.put(held.key, (lease, packed, settlement.record, self._rows), held.begun)
-
-    def extend(self, lease: str, ttl_s: float) -> None:
-        """Keep a lease for at least ``ttl_s`` from now."""
-        self._leases.extend(lease, ttl_s)
 
     async def rows(self, tenant: str, after: str = "-", count: int = 200) -> list[tuple[str, Row]]:
         """The billing ledger of ``tenant`` after an id, oldest first, with the ids.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.core.ledger import Claim, Grant, Limit, Order, Settlement
 from proxy.rules.buckets import Book, reserve
-from proxy.rules.settlement import extend, forget_gone, settle, sweep
+from proxy.rules.settlement import forget_gone, settle, sweep
 from proxy.stores.lines import Counters
 from proxy.stores.memory import MemoryLedger
 
@@ -57,7 +57,6 @@ STEPS = st.one_of(
     st.tuples(
         st.just("turn"), st.sampled_from([1, 20_000, 200_000, 3_000_000, 31_000_000, 86_400_000_000])
     ),
-    st.tuples(st.just("extend"), st.integers(0, 9), st.sampled_from([1.0, 60.0])),
 )  # fmt: skip
 
 
@@ -130,12 +129,6 @@ class Both:
         row = settle(self.book, self.now, lease, lines, b'{"n":1}', self.book.born)
         if row is not None:
             self.model_rows.append(row)
-
-    def extend(self, which, ttl_s):
-        if which < len(self.leases):
-            lease = self.leases[which][0]
-            self.ledger.extend(lease, ttl_s)
-            extend(self.book, self.now, lease, int(ttl_s * 1e6))
 
 
 @given(st.lists(STEPS, min_size=5, max_size=40))

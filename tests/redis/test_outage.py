@@ -162,7 +162,7 @@ async def test_a_replica_knows_its_share(own_server, connect):
     ledgers = [await connect(own_server.url) for _ in range(3)]
     for ledger in ledgers:
         ledger._say_alive()
-    await until(lambda: all(ledger.replicas == 3 for ledger in ledgers))
+    await until(lambda: all(ledger.status()["replicas"] == 3 for ledger in ledgers))
     own_server.kill()
     limit = day(cap=90, on_failure="local")
     one = slots(cap=2)
