@@ -58,8 +58,8 @@ from proxy.policies.switch import SwitchPolicy
 from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
 from proxy.redact.memory import Conversations
+from proxy.redact.pseudonyms import TenantKey
 from proxy.redact.ruleset import Ruleset
-from proxy.redact.vault import TenantKey
 from proxy.rules.cached import CacheMeans
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, load_prices

@@ -10,7 +10,7 @@ import orjson
 
 from proxy.config.load import load
 from proxy.config.schema import Address
-from proxy.serve import Place, Worker
+from proxy.serve import Listening, Worker
 
 KEY = "sk-test"
 DIGEST = sha256(KEY.encode()).hexdigest()
@@ -84,7 +84,9 @@ async def program(tmp_path, port, *, env=None, **parts):
         return load(path, env or {})
 
     loaded = again()
-    worker = Worker(loaded, again, Place(Address("127.0.0.1", 0)), loop=asyncio.get_running_loop())
+    worker = Worker(
+        loaded, again, Listening(Address("127.0.0.1", 0)), loop=asyncio.get_running_loop()
+    )
     ready = asyncio.Event()
     task = asyncio.create_task(worker.run(ready.set))
     waiting = asyncio.create_task(ready.wait())

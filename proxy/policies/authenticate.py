@@ -31,7 +31,7 @@ PathJudge = Callable[[Exchange], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """One key of a tenant.  ``expires`` is the first day (UTC) it is refused."""
 
     tenant: str
@@ -74,7 +74,7 @@ class AuthenticatePolicy(Policy):
     def __init__(
         self,
         callers: Mapping[str, Caller],
-        keys: tuple[Key, ...],
+        keys: tuple[ApiKey, ...],
         anonymous: str | None,
         clock: Clock,
         issuer: Issuer | None = None,
