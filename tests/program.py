@@ -31,7 +31,7 @@ routes:
 tenants:
   acme: {{keys: [{{sha256: {digest}, name: one}}]{tenant}}}
 {tenants}
-log: {{{usage}requests: "off"}}
+log: {{{usage}requests: "{requests}"}}
 {more}
 """
 
@@ -76,6 +76,7 @@ async def program(tmp_path, port, *, env=None, **parts):
     values = {
         "process": "{}", "kind": "generic", "first": "700ms", "idle": "700ms", "upstreams": "",
         "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "", "usage": "",
+        "requests": "off",
     } | parts  # fmt: skip
     path = tmp_path / "sidestream.yaml"
     path.write_text(CONFIG.format(port=port, digest=DIGEST, **values))
