@@ -68,21 +68,25 @@ async def test_a_refused_reload_leaves_deadlines_gates_and_connections_alone(tmp
 
 async def test_a_refused_reload_leaves_what_caches_hold(tmp_path):
     more = "cache: {c: {ttl: 1h, max_size: 1MiB}}"
+    cold = request(body={**CHAT, "temperature": 0})
     routes = '  - {name: cached, match: {model: "m"}, targets: [{upstream: main}], cache: c}'
     async with (
         Scripted([says(json_answer())]) as upstream,
         program(tmp_path, upstream.port, more=more, routes=routes) as running,
     ):
-        caches = running.worker.caches
-        before = dict(caches._vaults)
+        await ask(running.port, cold)
+        before = running.worker.caches.status()
         problems = await _reloaded(
             running, tmp_path, ("1MiB", "2MiB"), ("c: {", "d: {"), ("cache: c", "cache: d"),
             OTHER_STORE,
         )  # fmt: skip
+        after = running.worker.caches.status()
+        again = await ask(running.port, cold)
 
     assert problems
-    assert caches._vaults == before
-    assert {vault.memory.limit for (name, _), vault in before.items() if name == "c"} == {1 << 20}
+    assert before["caches"]["c"]["entries"] == 1
+    assert after == before
+    assert again.headers["x-sidestream-cache"] == "hit"
 
 
 async def test_first_answers_outlive_a_reload_that_was_refused(tmp_path):

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from proxy.config.load import load
 from tests.program import CHAT, STREAM, ask, assert_refused, program, request
 from tests.provider import ISSUER, forged, jwks, public_jwk
 from tests.provider import token as signed_token
@@ -113,7 +114,7 @@ async def test_scopes_open_paths_within_those_of_the_tenant(tmp_path):
 async def test_a_key_file_that_comes_later_is_read_when_it_is_there(tmp_path):
     async with running(tmp_path) as (proxy, _):
         early = await ask(proxy.port, request(body=CHAT, key=token()))
-        notes = [str(n) for n in proxy.worker.reloader._loaded.notes]
+        notes = [str(n) for n in load(tmp_path / "sidestream.yaml", {}).notes]
         (tmp_path / "jwks.json").write_bytes(jwks(public_jwk("RSA")))
         assert await proxy.worker.reloader.reload() == []
         later = await ask(proxy.port, request(body=CHAT, key=token()))
