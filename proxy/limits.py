@@ -22,6 +22,7 @@ from proxy.rules.allowance import (
     Bound,
     By,
     Measure,
+    Sheet,
     Tenancy,
     budget_of,
 )
@@ -179,6 +180,15 @@ class _Maker:
         except ValueError as exc:
             raise ConfigError([record.problem("", str(exc))]) from exc
         return Bound(limit=limit, by=self._by, measure=measure, shown=shown, scope=self._scope)
+
+
+def most_of(sheet: Sheet) -> dict[str, int | float | None]:
+    """What one request may take at most, in the words of the settings."""
+    return {
+        "max_input_tokens": sheet.max_input,
+        "max_output_tokens": sheet.max_output,
+        "max_cost_usd": sheet.max_cost / 1e9 if sheet.max_cost is not None else None,
+    }
 
 
 def leading(settings: Settings, switches: Switches) -> Callable[[Exchange, Plan], bool]:
