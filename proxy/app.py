@@ -27,6 +27,7 @@ from proxy.compile import (
     scopes_of,
     specs_of,
 )
+from proxy.compile_caches import marks_of
 from proxy.config.schema import Settings
 from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
@@ -63,7 +64,7 @@ from proxy.redact.ruleset import Ruleset
 from proxy.rules.cached import CacheMeans
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, load_prices
-from proxy.shared import Caches, marks_of
+from proxy.shared import Caches
 from proxy.stores.outlived import Outlived
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet
