@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from proxy.compile_caches import cache_rule
 from proxy.config import schema
-from proxy.config.nodes import ConfigError, Problem
+from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.units import Size
 from proxy.core.cache import CannotPurge, Gone
@@ -58,7 +58,7 @@ def open_shared(settings: Settings) -> tuple[Store | None, Scripts]:
     try:
         address = parse_address(settings.store.url.reveal())
     except ValueError as exc:
-        raise ConfigError([Problem(settings.store.place, "$.store.url", str(exc))]) from None
+        raise ConfigError([settings.store.problem(".url", str(exc))]) from None
     chance = random.Random().random  # noqa: S311 - jitter, not a secret
     return open_store(address, scripts, chance, timeout_s=settings.store.timeout), scripts
 
