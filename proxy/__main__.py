@@ -31,7 +31,7 @@ from proxy.explain import NoRequest, as_text, explain
 from proxy.extras import lacking, lacking_here
 from proxy.identity.keys import BadKeys
 from proxy.mock import start_mock
-from proxy.serve import CannotListen, Place, Worker
+from proxy.serve import CannotListen, Listening, Worker
 from proxy.try_redaction import choose, everything, show, text_of, tried
 from proxy.tune import add_tune
 from proxy.upstream.fleet import UnusableTls
@@ -176,13 +176,13 @@ async def _work(
 ) -> int:
     settings = loaded.settings
     shared = options.worker_admin is not None
-    place = Place(options.worker_admin or settings.admin.listen, is_shared=shared)
+    listening = Listening(options.worker_admin or settings.admin.listen, is_shared=shared)
     worker = Worker(
-        loaded, lambda: _load(options, environment), place, loop=asyncio.get_running_loop()
+        loaded, lambda: _load(options, environment), listening, loop=asyncio.get_running_loop()
     )
 
     def ready() -> None:
-        log.info("serving %s, admin %s", settings.listen, place.admin)
+        log.info("serving %s, admin %s", settings.listen, listening.admin)
         if hint:
             print(hint, file=sys.stderr, flush=True)
 

@@ -41,7 +41,7 @@ def store_problems(settings: Settings) -> list[Problem]:
     try:
         parse_address(settings.store.url.reveal())
     except ValueError as exc:
-        return [Problem(settings.store.place, f"{settings.store.where}.url", str(exc))]
+        return [settings.store.problem(".url", str(exc))]
     return []
 
 
@@ -59,7 +59,7 @@ def usage_notes(settings: Settings) -> list[Problem]:
         why = f"{path} may not be written"
     else:
         return []
-    return [Problem(usage.place, f"{usage.where}.to", f"{why}, so no use will be kept")]
+    return [usage.problem(".to", f"{why}, so no use will be kept")]
 
 
 def ledger_on(store: Store, scripts: Scripts, settings: Settings, clock: Clock) -> RedisLedger:
@@ -111,7 +111,7 @@ class Accounts:
         store = settings.store
         if store.url.reveal() != self._url:
             why = "the store cannot change while running; restart to use another"
-            raise ConfigError([Problem(store.place, f"{store.where}.url", why)])
+            raise ConfigError([store.problem(".url", why)])
 
     def configure(self, settings: Settings) -> None:
         """Take over what may change at a reload."""

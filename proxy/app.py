@@ -27,6 +27,7 @@ from proxy.compile import (
     scopes_of,
     specs_of,
 )
+from proxy.compile_caches import marks_of
 from proxy.config.schema import Settings
 from proxy.core.fills import Fills
 from proxy.core.pipeline import Pipeline
@@ -58,12 +59,12 @@ from proxy.policies.switch import SwitchPolicy
 from proxy.policies.tools import ToolsPolicy
 from proxy.policies.watch import WatchPolicy
 from proxy.redact.memory import Conversations
+from proxy.redact.pseudonyms import TenantKey
 from proxy.redact.ruleset import Ruleset
-from proxy.redact.vault import TenantKey
 from proxy.rules.cached import CacheMeans
 from proxy.rules.planner import RouteTable
 from proxy.rules.prices import PriceTable, load_prices
-from proxy.shared import Caches, marks_of
+from proxy.shared import Caches
 from proxy.stores.outlived import Outlived
 from proxy.upstream.attempts import Forwarder
 from proxy.upstream.fleet import Fleet

@@ -28,5 +28,5 @@ def tls_problems(settings: Settings) -> list[Problem]:
         try:
             tls_context(spec.tls)
         except UnusableTls as exc:
-            problems.append(Problem(tls.place, f"{tls.where}.{exc.part}", exc.why))
+            problems.append(tls.problem(f".{exc.part}", exc.why))
     return problems

@@ -19,7 +19,7 @@ from proxy.core.ports import Clock
 from proxy.identity.claims import Expected
 from proxy.identity.fetched import Keyring
 from proxy.identity.tokens import SignedTokens
-from proxy.policies.authenticate import Caller, Issuer, Key, PathJudge
+from proxy.policies.authenticate import ApiKey, Caller, Issuer, PathJudge
 from proxy.policies.route import Scope
 from proxy.redact.patterns import UnusablePattern
 from proxy.redact.ruleset import Own, Ruleset, source_of
@@ -78,7 +78,7 @@ def _target(target: schema.Target) -> Target:
     return Target(target.shown, target.upstream, target.model)
 
 
-def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], str | None]:
+def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[ApiKey, ...], str | None]:
     """Tenants, their keys, and which of them is anonymous."""
     callers = {
         name: Caller(
@@ -95,7 +95,7 @@ def callers_of(settings: Settings) -> tuple[dict[str, Caller], tuple[Key, ...], 
         callers[ANONYMOUS] = Caller(ANONYMOUS, _path_judge(()))
         anonymous = ANONYMOUS
     keys = tuple(
-        Key(name, key.digest, key.shown, key.expires)
+        ApiKey(name, key.digest, key.shown, key.expires)
         for name, tenant in settings.tenants.items()
         for key in tenant.keys
         if key.digest
@@ -186,11 +186,11 @@ def _own_rule(rule: schema.Rule, problems: list[Problem]) -> Source | None:
         source = own.source()
     except UnusablePattern as exc:
         where = "pattern" if rule.pattern else "terms"
-        problems.append(Problem(rule.place, f"{rule.where}.{where}", str(exc)))
+        problems.append(rule.problem(f".{where}", str(exc)))
         return None
     for kind, i in own.failures(source):
         wanted = "finds nothing in this" if kind == "match" else "finds something in this"
-        problems.append(Problem(tests.place, f"{tests.where}.{kind}[{i}]", f"the rule {wanted}"))
+        problems.append(tests.problem(f".{kind}[{i}]", f"the rule {wanted}"))
     return source
 
 

@@ -16,7 +16,7 @@ from proxy.core.ledger import Claim, order_of
 from proxy.core.switches import What
 from proxy.edge.api import Unavailable
 from proxy.edge.cache_api import Known
-from proxy.limits import allowance_table
+from proxy.limits import allowance_table, most_of
 from proxy.observe.log import hash_of
 from proxy.rules.allowance import NOBODY, AllowanceTable
 from proxy.rules.usage import Tally
@@ -97,12 +97,7 @@ class Steering:
                 sheet.bounds, claims, grant.remaining, grant.reset_s, strict=True
             )
         ]
-        most = {
-            "max_input_tokens": sheet.max_input,
-            "max_output_tokens": sheet.max_output,
-            "max_cost_usd": sheet.max_cost / 1e9 if sheet.max_cost is not None else None,
-        }
-        return {"tenant": tenant, "limits": rows, **most}
+        return {"tenant": tenant, "limits": rows, **most_of(sheet)}
 
     def switched_off(self) -> list[str]:
         """What an operator has switched off."""

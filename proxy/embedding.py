@@ -123,7 +123,7 @@ def model_of(embed: Embed) -> InThread:
     try:
         return open_model(folder_of(embed))
     except ValueError as exc:
-        raise ConfigError([Problem(embed.place, f"{embed.where}.model", str(exc))]) from exc
+        raise ConfigError([embed.problem(".model", str(exc))]) from exc
 
 
 def open_model(folder: Path) -> InThread:

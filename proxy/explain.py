@@ -14,7 +14,7 @@ from proxy.compile_guards import guards_of, shipped_packs, toolboxes_of
 from proxy.config.schema import Cache, Settings
 from proxy.core.errors import ProxyError
 from proxy.core.judging import Verdict
-from proxy.limits import allowance_table
+from proxy.limits import allowance_table, most_of
 from proxy.policies.tools import check_asked
 from proxy.rules.cacheable import When, bypass
 from proxy.rules.cachekey import canonical
@@ -181,11 +181,6 @@ def _limits(settings: Settings, tenant: str, facts: Facts) -> dict[str, Any]:
     sheet = allowance_table(settings).find(tenant, "", facts.model, is_stream=facts.stream)
     if sheet is None:
         return {}
-    most = {
-        "max_input_tokens": sheet.max_input,
-        "max_output_tokens": sheet.max_output,
-        "max_cost_usd": sheet.max_cost / 1e9 if sheet.max_cost is not None else None,
-    }
     bounds = [
         {
             "limit": bound.limit.name,
@@ -195,7 +190,8 @@ def _limits(settings: Settings, tenant: str, facts: Facts) -> dict[str, Any]:
         }
         for bound in sheet.bounds
     ]
-    return {"bounds": bounds, **{name: value for name, value in most.items() if value is not None}}
+    most = {name: value for name, value in most_of(sheet).items() if value is not None}
+    return {"bounds": bounds, **most}
 
 
 def _redaction(

@@ -13,7 +13,7 @@ def lacking(settings: Settings) -> list[Problem]:
     problems = unavailable(settings)
     for embed in embeds_of(settings).values():
         if message := lack_of(embed):
-            problems.append(Problem(embed.place, embed.where, message))
+            problems.append(embed.problem("", message))
     return problems
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from proxy.config import schema
-from proxy.config.nodes import ConfigError, Problem
+from proxy.config.nodes import ConfigError
 from proxy.config.schema import Record, Settings
 from proxy.config.schema.tenants import Budget, BurstRate, RouteTo
 from proxy.config.units import Rate
@@ -22,6 +22,7 @@ from proxy.rules.allowance import (
     Bound,
     By,
     Measure,
+    Sheet,
     Tenancy,
     budget_of,
 )
@@ -177,8 +178,17 @@ class _Maker:
         try:
             line_of(limit, "tenant")
         except ValueError as exc:
-            raise ConfigError([Problem(record.place, record.where, str(exc))]) from exc
+            raise ConfigError([record.problem("", str(exc))]) from exc
         return Bound(limit=limit, by=self._by, measure=measure, shown=shown, scope=self._scope)
+
+
+def most_of(sheet: Sheet) -> dict[str, int | float | None]:
+    """What one request may take at most, in the words of the settings."""
+    return {
+        "max_input_tokens": sheet.max_input,
+        "max_output_tokens": sheet.max_output,
+        "max_cost_usd": sheet.max_cost / 1e9 if sheet.max_cost is not None else None,
+    }
 
 
 def leading(settings: Settings, switches: Switches) -> Callable[[Exchange, Plan], bool]:

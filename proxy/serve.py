@@ -61,7 +61,7 @@ class CannotListen(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Listening:
     """Where a worker listens: its own admin address, and whether it shares."""
 
     admin: Address
@@ -78,13 +78,13 @@ class Worker:
         self,
         loaded: Loaded,
         load: Callable[[], Loaded],
-        place: Place,
+        listening: Listening,
         *,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         settings = loaded.settings
         self._loop = loop
-        self._place = place
+        self._listening = listening
         self._settings = settings
         self._listen = settings.listen
         clock = SystemClock()
@@ -124,7 +124,7 @@ class Worker:
         self._admin = self._administered(settings)
         self._timer: asyncio.TimerHandle | None = None
         self.port = settings.listen.port
-        self.admin_port = place.admin.port
+        self.admin_port = listening.admin.port
         self.metrics.watch(self.app.gauges)
         if self.lines is not None:
             self.metrics.watch(self.lines.gauges)
@@ -171,13 +171,13 @@ class Worker:
         self.caches.shared.start()
         try:
             await self.accounts.connected(STORE_S)
-            with _bound(self._place.admin):
-                await _site(runner, self._place.admin).start()
+            with _bound(self._listening.admin):
+                await _site(runner, self._listening.admin).start()
             with _bound(self._listen):
                 server = await self._start_listening()
             if not self._listen.path:
                 self.port = server.sockets[0].getsockname()[1]
-            if not self._place.admin.path:
+            if not self._listening.admin.path:
                 self.admin_port = runner.addresses[0][1]
             self._tick()
             self._on_signals()
@@ -227,7 +227,7 @@ class Worker:
             address.host,
             address.port,
             backlog=BACKLOG,
-            reuse_port=self._place.is_shared or None,
+            reuse_port=self._listening.is_shared or None,
         )
 
     def _tick(self) -> None:

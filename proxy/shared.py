@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import os
 import random
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final, TypeVar
@@ -16,16 +14,17 @@ from typing import Final, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from proxy.compile_caches import cache_rule
 from proxy.config import schema
-from proxy.config.nodes import ConfigError, Problem
+from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.units import Size
-from proxy.core.cache import CannotPurge, Gone, Terms
+from proxy.core.cache import CannotPurge, Gone
 from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
 from proxy.observe.caching import CacheMeter
-from proxy.rules.cacheable import CacheRule, When
+from proxy.rules.cacheable import CacheRule
 from proxy.rules.prices import Price
 from proxy.stores.address import parse_address
 from proxy.stores.cache_memory import Memory
@@ -36,9 +35,8 @@ from proxy.stores.scripts import Scripts, load_scripts
 from proxy.stores.sealed import Master
 from proxy.stores.store import Store
 from proxy.stores.vault import SealedVault
+from proxy.tasks import LoopTasks
 from proxy.upstream.target import Upstream
-
-log = logging.getLogger("sidestream.cache")
 
 T = TypeVar("T")
 
@@ -60,37 +58,9 @@ def open_shared(settings: Settings) -> tuple[Store | None, Scripts]:
     try:
         address = parse_address(settings.store.url.reveal())
     except ValueError as exc:
-        raise ConfigError([Problem(settings.store.place, "$.store.url", str(exc))]) from None
+        raise ConfigError([settings.store.problem(".url", str(exc))]) from None
     chance = random.Random().random  # noqa: S311 - jitter, not a secret
     return open_store(address, scripts, chance, timeout_s=settings.store.timeout), scripts
-
-
-class LoopTasks:
-    """The port ``Tasks`` on an event loop; keeps what it has begun."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._running: set[asyncio.Task[None]] = set()
-        self.bell = asyncio.Event
-        self.pause = asyncio.sleep
-
-    def begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Let ``work`` go on by itself; what it raises is logged without its message."""
-        task = self._loop.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("a fill failed: %s\n%s", type(error).__name__, frames)
-
-    def close(self) -> None:
-        """End all that is going on."""
-        for task in tuple(self._running):
-            task.cancel()
 
 
 class Caches:
@@ -163,11 +133,7 @@ class Caches:
         cache = schema.Cache(
             encrypt=of.encrypt, encrypt_before=of.encrypt_before, max_size=FIRST_ANSWERS
         )
-        made = self.vault(FIRST, cache)
-        # Under a key that nobody has any more nothing is found again.
-        for ident in [i for i, v in self._vaults.items() if i[0] == FIRST and v is not made]:
-            del self._vaults[ident]
-        return made
+        return self.vault(FIRST, cache)
 
     def rules(
         self,
@@ -186,30 +152,12 @@ class Caches:
         )
         return {
             route.name: replace(
-                self._rule(settings, route, settings.cache[route.cache]),
+                cache_rule(settings, route, self.vault(route.cache, settings.cache[route.cache])),
                 likeness=likenesses.get(route.cache),
             )
             for route in settings.routes
             if route.cache is not None
         }
-
-    def _rule(self, settings: Settings, route: schema.Route, cache: schema.Cache) -> CacheRule:
-        assert route.cache is not None
-        when = cache.when.temperature
-        served = cache.ttl + cache.stale
-        return CacheRule(
-            name=route.cache,
-            vault=self.vault(route.cache, cache),
-            terms=Terms(float(cache.ttl), float(cache.stale), float(cache.negative)),
-            when=When(when.sign, when.value, cache.when.seed == "given"),
-            kept=served if route.on_exhausted == "stale" else 0.0,
-            scope=cache.scope,
-            version=cache.version,
-            max_entry=cache.max_entry,
-            listens=cache.client_control,
-            charges=cache.charge_hits,
-            policy=policy_of(settings, route),
-        )
 
     def status(self) -> dict[str, object]:
         """Plain facts for ``/status``."""
@@ -274,26 +222,3 @@ async def _told(work: Awaitable[T]) -> T:
         return await work
     except StoreDown as exc:
         raise CannotPurge("done here, but the store cannot be told just now; try again") from exc
-
-
-def policy_of(settings: Settings, route: schema.Route) -> str:
-    """A digest of what shapes the answers of a route beside the request."""
-    upstreams = [settings.upstreams[target.upstream] for target in route.targets]
-    named = {route.redaction, *(tenant.redaction for tenant in settings.tenants.values())}
-    redactions = [settings.redaction.get(name) for name in sorted(n for n in named if n)]
-    guards = [settings.guards.get(name) for name in route.guards]
-    places = [(u.kind, u.base_url, u.endpoints, u.api_version) for u in upstreams]
-    shapes = (places, redactions, guards)
-    return blake2b(repr(shapes).encode(), digest_size=8).hexdigest()
-
-
-def marks_of(settings: Settings) -> dict[str, str]:
-    """What first answers of each route stand under; none where clients' own keys are sent on."""
-    return {
-        route.name: f"{route.name}/{policy_of(settings, route)}"
-        for route in settings.routes
-        if not any(
-            settings.upstreams[target.upstream].passthrough
-            for target in (*route.targets, *route.fallback)
-        )
-    }

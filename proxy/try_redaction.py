@@ -18,8 +18,8 @@ from proxy.config.schema.content import Detector
 from proxy.core.errors import ProxyError
 from proxy.redact.detector import Finding
 from proxy.redact.exchange import Redaction
+from proxy.redact.pseudonyms import TenantKey
 from proxy.redact.ruleset import Action, Ruleset, source_of
-from proxy.redact.vault import TenantKey
 from proxy.wire.texts import rewrite_texts
 
 

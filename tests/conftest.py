@@ -1,7 +1,8 @@
-"""Hypothesis profiles: few examples by default, many on demand."""
+"""Hypothesis profiles: few examples by default, many on demand; what programs log."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", max_examples=100, deadline=None)
@@ -17,3 +18,15 @@ settings.load_profile(
     if "HYPOTHESIS_MAX_EXAMPLES" in os.environ
     else os.environ.get("HYPOTHESIS_PROFILE", "default")
 )
+
+
+@pytest.fixture
+def log_lines(capfd):
+    """The lines that programs with ``requests="stdout"`` have logged up to now."""
+    parts = []
+
+    def lines():
+        parts.append(capfd.readouterr().out)
+        return "".join(parts).splitlines()
+
+    return lines

@@ -10,7 +10,7 @@ import orjson
 
 from proxy.config.load import load
 from proxy.config.schema import Address
-from proxy.serve import Place, Worker
+from proxy.serve import Listening, Worker
 
 KEY = "sk-test"
 DIGEST = sha256(KEY.encode()).hexdigest()
@@ -31,7 +31,7 @@ routes:
 tenants:
   acme: {{keys: [{{sha256: {digest}, name: one}}]{tenant}}}
 {tenants}
-log: {{{usage}requests: "off"}}
+log: {{{usage}requests: "{requests}"}}
 {more}
 """
 
@@ -76,6 +76,7 @@ async def program(tmp_path, port, *, env=None, **parts):
     values = {
         "process": "{}", "kind": "generic", "first": "700ms", "idle": "700ms", "upstreams": "",
         "routes": "", "attempts": 1, "rest": "*", "tenant": "", "tenants": "", "more": "", "usage": "",
+        "requests": "off",
     } | parts  # fmt: skip
     path = tmp_path / "sidestream.yaml"
     path.write_text(CONFIG.format(port=port, digest=DIGEST, **values))
@@ -84,7 +85,9 @@ async def program(tmp_path, port, *, env=None, **parts):
         return load(path, env or {})
 
     loaded = again()
-    worker = Worker(loaded, again, Place(Address("127.0.0.1", 0)), loop=asyncio.get_running_loop())
+    worker = Worker(
+        loaded, again, Listening(Address("127.0.0.1", 0)), loop=asyncio.get_running_loop()
+    )
     ready = asyncio.Event()
     task = asyncio.create_task(worker.run(ready.set))
     waiting = asyncio.create_task(ready.wait())

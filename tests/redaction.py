@@ -4,8 +4,8 @@ import orjson
 
 from proxy.core.frame import Frame
 from proxy.redact.exchange import Channel, Redaction
+from proxy.redact.pseudonyms import TenantKey
 from proxy.redact.ruleset import ALL, Own, Ruleset, source_of
-from proxy.redact.vault import TenantKey
 from proxy.wire.deltas import Rewriter
 from proxy.wire.sse import Framer
 

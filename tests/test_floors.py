@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "policies": {"core", "wire", "rules", "redact", "observe", "semantic", "config.schema"},
     "stores": {"core", "rules", "stores"},
     "identity": {"core", "identity"},
-    "judges": {"core", "wire", "judges"},
+    "judges": {"core", "wire", "rules", "judges"},
     "encoders": {"core", "encoders"},
     "upstream": {"core", "wire", "rules", "upstream"},
     "edge": {"core", "wire", "observe", "edge"},

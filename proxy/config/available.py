@@ -43,6 +43,4 @@ def _given(record: Record, names: tuple[str, ...]) -> Iterator[Problem]:
 
 
 def _not_yet(record: Record, name: str) -> Problem:
-    return Problem(
-        record.place, f"{record.where}.{name}", f"{name} is not available in this version"
-    )
+    return record.problem(f".{name}", f"{name} is not available in this version")

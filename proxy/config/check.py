@@ -9,9 +9,10 @@ from typing import get_args
 
 from proxy.config.check_caches import cache_problems
 from proxy.config.check_guards import guard_problems
+from proxy.config.check_regions import region_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
-from proxy.config.schema import Cache, Record, Route, Settings, Target
+from proxy.config.schema import Cache, Record, Route, Settings
 from proxy.config.schema.content import AnswerJudge, Detector, Embed
 
 Found = Iterator[Problem]
@@ -31,7 +32,6 @@ def check(
                 _keys,
                 _anonymous,
                 _store,
-                _regions,
                 _on_exhausted,
                 _redactions,
             )
@@ -41,11 +41,8 @@ def check(
     problems += money(settings, has_price)
     problems += guard_problems(settings)
     problems += cache_problems(settings)
+    problems += region_problems(settings)
     return problems, [*_unreachable(settings), *_unshared(settings), *_pseudonyms(settings)]
-
-
-def _at(record: Record, path: str, message: str) -> Problem:
-    return Problem(record.place, f"{record.where}{path}", message)
 
 
 def _unknown(record: Record, path: str, name: str, known: Iterable[str], what: str) -> Problem:
@@ -56,7 +53,7 @@ def _unknown(record: Record, path: str, name: str, known: Iterable[str], what: s
     else:
         hint = f"; there is {', '.join(sorted(names))}" if names else "; there are none at all"
     verb = "are" if what == "limits" else "is"
-    return _at(record, path, f"no {what} {verb} named {name!r}{hint}")
+    return record.problem(path, f"no {what} {verb} named {name!r}{hint}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def unknown_names(s: Settings, lost: Collection[str] = ()) -> list[Problem]:
 
 def _uses(s: Settings) -> Iterator[_Use]:
     for route in s.routes:
-        for target in _all_targets(route):
+        for target in route.asked():
             yield _Use(target, ".upstream", target.upstream, s.upstreams, "upstream")
         if route.shadow is not None:
             yield _Use(route.shadow, ".upstream", route.shadow.upstream, s.upstreams, "upstream")
@@ -109,17 +106,12 @@ def _asked_by(cache: Cache) -> list[Embed | AnswerJudge]:
     return [one for one in both if one is not None]
 
 
-def _all_targets(route: Route) -> tuple[Target, ...]:
-    more = (route.escalate.to,) if route.escalate is not None else ()
-    return (*route.targets, *route.fallback, *more)
-
-
 def _route_names(s: Settings) -> Found:
     seen: dict[str, Route] = {}
     for route in s.routes:
         if route.name in seen:
             line = seen[route.name].place.line
-            yield _at(route, ".name", f"another route is named {route.name!r}, in line {line}")
+            yield route.problem(".name", f"another route is named {route.name!r}, in line {line}")
         seen.setdefault(route.name, route)
 
 
@@ -128,8 +120,7 @@ def _targets(s: Settings) -> Found:
         names = [target.shown for target in route.targets]
         for i, target in enumerate(route.targets):
             if names.index(target.shown) != i:
-                yield _at(
-                    target,
+                yield target.problem(
                     "",
                     f"two targets are named {target.shown!r}; give one a name of its own",
                 )
@@ -139,7 +130,7 @@ def _targets(s: Settings) -> Found:
         if upstream.kind in ("azure", "vllm", "generic") and not (
             upstream.base_url or upstream.endpoints
         ):
-            yield _at(upstream, "", f"an upstream of kind {upstream.kind} needs a base_url")
+            yield upstream.problem("", f"an upstream of kind {upstream.kind} needs a base_url")
 
 
 def _keys(s: Settings) -> Found:
@@ -150,66 +141,50 @@ def _keys(s: Settings) -> Found:
                 continue
             owner = owners.setdefault(key.digest, (name, key.place.line))
             if owner[1] != key.place.line or owner[0] != name:
-                yield _at(key, "", f"the same key belongs to tenant {owner[0]!r}, line {owner[1]}")
+                yield key.problem(
+                    "", f"the same key belongs to tenant {owner[0]!r}, line {owner[1]}"
+                )
         if not tenant.keys and not tenant.anonymous and s.jwt is None:
-            yield _at(tenant, "", "nobody can be this tenant: it has no keys and is not anonymous")
+            yield tenant.problem(
+                "", "nobody can be this tenant: it has no keys and is not anonymous"
+            )
 
 
 def _anonymous(s: Settings) -> Found:
     if s.jwt is not None and not s.tenants:
-        yield _at(s.jwt, "", "tokens name tenants, and there are none")
+        yield s.jwt.problem("", "tokens name tenants, and there are none")
     anonymous = [(name, t) for name, t in s.tenants.items() if t.anonymous]
     for name, tenant in anonymous[1:]:
-        yield _at(
-            tenant, ".anonymous", f"{anonymous[0][0]!r} is the anonymous tenant, not {name!r}"
+        yield tenant.problem(
+            ".anonymous", f"{anonymous[0][0]!r} is the anonymous tenant, not {name!r}"
         )
     if anonymous and not s.listen.is_loopback:
-        yield _at(
-            anonymous[0][1], ".anonymous",
+        yield anonymous[0][1].problem(
+            ".anonymous",
             f"callers without a key are served on loopback only, and listen is {s.listen}",
-        )  # fmt: skip
+        )
     if not s.tenants and not s.listen.is_loopback and s.jwt is None:
-        yield _at(s, ".tenants", f"listen is {s.listen}, so there must be tenants with keys")
+        yield s.problem(".tenants", f"listen is {s.listen}, so there must be tenants with keys")
 
 
 def _store(s: Settings) -> Found:
     counts = any(t.limits_in_use() for t in s.tenants.values()) or any(r.cache for r in s.routes)
     if s.workers > 1 and s.store.is_memory and counts:
         # Without either there is nothing that workers would have to share.
-        yield _at(
-            s, ".workers", "limits and caches of several workers need a redis store (store.url)"
+        yield s.problem(
+            ".workers", "limits and caches of several workers need a redis store (store.url)"
         )
     if s.admin.listen == s.listen and s.listen.port:
-        yield _at(s, ".admin.listen", "the data plane listens there")
+        yield s.problem(".admin.listen", "the data plane listens there")
     if s.workers > 1 and s.listen.path:
-        yield _at(s, ".listen", "a unix socket cannot be shared by several workers")
-
-
-def _regions(s: Settings) -> Found:
-    """A tenant bound to regions must be able to use what is not closed to it."""
-    for name, tenant in s.tenants.items():
-        if not tenant.regions:
-            continue
-        for route in s.routes:
-            if not route.match.admits(name):
-                continue
-            regions = [
-                s.upstreams[t.upstream].region
-                for t in (*route.targets, *route.fallback)
-                if t.upstream in s.upstreams
-            ]
-            if regions and not set(regions) & set(tenant.regions):
-                yield _at(
-                    tenant, ".regions",
-                    f"route {route.name!r} has no target in {', '.join(tenant.regions)}",
-                )  # fmt: skip
+        yield s.problem(".listen", "a unix socket cannot be shared by several workers")
 
 
 def _unshared(s: Settings) -> Found:
     used = {route.cache for route in s.routes}
     for name, cache in s.cache.items():
         if name in used and not s.store.is_memory and not cache.encrypt:
-            yield _at(cache, ".encrypt", "not set: each process keeps a cache of its own")
+            yield cache.problem(".encrypt", "not set: each process keeps a cache of its own")
 
 
 def _redactions(s: Settings) -> Found:
@@ -218,7 +193,7 @@ def _redactions(s: Settings) -> Found:
         kinds: list[str] = list(redaction.detect)
         for rule in redaction.rules:
             if rule.name in kinds or rule.name in get_args(Detector):
-                yield _at(rule, ".name", f"something else is called {rule.name!r} already")
+                yield rule.problem(".name", f"something else is called {rule.name!r} already")
             kinds.append(rule.name)
         for kind in redaction.actions:
             if kind not in kinds:
@@ -228,18 +203,20 @@ def _redactions(s: Settings) -> Found:
 def _on_exhausted(s: Settings) -> Found:
     for route in s.routes:
         if route.on_exhausted == "stale" and route.cache is None:
-            yield _at(route, ".on_exhausted", "stale answers come from a cache, and there is none")
+            yield route.problem(
+                ".on_exhausted", "stale answers come from a cache, and there is none"
+            )
 
 
 def _pseudonyms(s: Settings) -> Found:
     if s.workers > 1 or not s.store.is_memory:
         for redaction in s.redaction.values():
             if not redaction.key:
-                yield _at(
-                    redaction, "",
+                yield redaction.problem(
+                    "",
                     "without a key each process gives its own pseudonyms: they share no cached "
                     "answer, and under an Idempotency-Key another asks anew",
-                )  # fmt: skip
+                )
 
 
 def _unreachable(s: Settings) -> Found:
@@ -247,5 +224,5 @@ def _unreachable(s: Settings) -> Found:
     for route in s.routes:
         earlier = next((r for r in seen if r.match == route.match), None)
         if earlier is not None:
-            yield _at(route, "", f"never reached: route {earlier.name!r} matches the same")
+            yield route.problem("", f"never reached: route {earlier.name!r} matches the same")
         seen.append(route)

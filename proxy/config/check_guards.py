@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from proxy.config.nodes import Problem
-from proxy.config.schema import Route, Settings, Tenant
-from proxy.config.schema.content import CATEGORIES, Guard, Rule
+from proxy.config.schema import Settings
+from proxy.config.schema.content import CATEGORIES, Guard
 
 Found = Iterator[Problem]
 
@@ -32,55 +32,50 @@ _COMMON: Final = {"stage", "kind", "action", "paths", "timeout", "on_error"}
 
 
 def guard_problems(s: Settings) -> Found:
-    """All that is wrong with guards and with who goes through them."""
+    """All that is wrong with guards."""
     for name, guard in s.guards.items():
         if not name.isprintable() or not name.isascii() or "," in name:
-            yield _at(guard, "", "a guard's name stands in a header: ASCII, and no comma")
+            yield guard.problem("", "a guard's name stands in a header: ASCII, and no comma")
         yield from _misplaced(guard)
         yield from _missing(guard)
         yield from _judge(s, guard)
         yield from _categories(guard)
         yield from _patterns(guard)
         yield from _schema(guard)
-    yield from _regions(s)
-
-
-def _at(record: Guard | Rule | Tenant, path: str, message: str) -> Problem:
-    return Problem(record.place, f"{record.where}{path}", message)
 
 
 def _misplaced(guard: Guard) -> Found:
     for name in sorted(guard.given - _OF_KIND[guard.kind] - _COMMON):
-        yield _at(guard, f".{name}", f"a guard of kind {guard.kind} takes no {name}")
+        yield guard.problem(f".{name}", f"a guard of kind {guard.kind} takes no {name}")
     if guard.kind == "schema" and "stage" in guard.given and guard.stage != "answer":
-        yield _at(guard, ".stage", "a guard of kind schema judges answers")
+        yield guard.problem(".stage", "a guard of kind schema judges answers")
 
 
 def _missing(guard: Guard) -> Found:
     if guard.kind == "patterns" and not guard.pack and not guard.patterns:
-        yield _at(guard, "", "a guard of kind patterns needs a pack or patterns")
+        yield guard.problem("", "a guard of kind patterns needs a pack or patterns")
     if guard.kind in ("moderation", "llm") and guard.upstream is None:
-        yield _at(guard, "", f"a guard of kind {guard.kind} needs an upstream")
+        yield guard.problem("", f"a guard of kind {guard.kind} needs an upstream")
     if guard.kind == "llm" and not guard.model:
-        yield _at(guard, "", "a guard of kind llm needs a model")
+        yield guard.problem("", "a guard of kind llm needs a model")
     if guard.kind == "http" and not guard.url:
-        yield _at(guard, "", "a guard of kind http needs a url")
+        yield guard.problem("", "a guard of kind http needs a url")
 
 
 def _judge(s: Settings, guard: Guard) -> Found:
     if guard.url:
         parts = urlsplit(guard.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            yield _at(guard, ".url", "the url of a guard is like https://host/path")
+            yield guard.problem(".url", "the url of a guard is like https://host/path")
         if parts.username or parts.password:
-            yield _at(guard, ".url", "credentials go into headers")
+            yield guard.problem(".url", "credentials go into headers")
     for name, value in guard.headers.items():
         if not name.isascii() or not name.replace("-", "").isalnum() or not value.isprintable():
-            yield _at(guard, f".headers.{name}", "this cannot be sent as a header")
+            yield guard.problem(f".headers.{name}", "this cannot be sent as a header")
     upstream = s.upstreams.get(guard.upstream) if guard.upstream is not None else None
     if upstream is not None and upstream.passthrough:
-        yield _at(
-            guard, ".upstream", f"{guard.upstream!r} takes clients' keys, and a guard has none"
+        yield guard.problem(
+            ".upstream", f"{guard.upstream!r} takes clients' keys, and a guard has none"
         )
 
 
@@ -93,7 +88,7 @@ def _categories(guard: Guard) -> Found:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
-            yield _at(guard, f".categories[{i}]", f"no category is named {name!r}; {hint}")
+            yield guard.problem(f".categories[{i}]", f"no category is named {name!r}; {hint}")
 
 
 def _patterns(guard: Guard) -> Found:
@@ -109,22 +104,22 @@ def _patterns(guard: Guard) -> Found:
         except re2.error as exc:
             said = exc.args[0] if exc.args else ""
             why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-            yield _at(rule, ".pattern", f"RE2 does not take this pattern: {why}")
+            yield rule.problem(".pattern", f"RE2 does not take this pattern: {why}")
             continue
         sources.append(f"(?:{rule.source})")
         if pattern.search("") is not None:
-            yield _at(rule, ".pattern", "this pattern finds something in any text")
+            yield rule.problem(".pattern", "this pattern finds something in any text")
         if rule.tests is not None:
             for i, text in enumerate(rule.tests.match):
                 if pattern.search(text) is None:
-                    yield _at(rule, f".tests.match[{i}]", "the pattern does not find this")
+                    yield rule.problem(f".tests.match[{i}]", "the pattern does not find this")
             for i, text in enumerate(rule.tests.no_match):
                 if pattern.search(text) is not None:
-                    yield _at(rule, f".tests.no_match[{i}]", "the pattern finds this")
+                    yield rule.problem(f".tests.no_match[{i}]", "the pattern finds this")
     try:
         re2.compile("|".join(sources), options=options)
     except re2.error:
-        yield _at(guard, ".patterns", "together these are larger than RE2 takes")
+        yield guard.problem(".patterns", "together these are larger than RE2 takes")
 
 
 def _schema(guard: Guard) -> Found:
@@ -134,30 +129,4 @@ def _schema(guard: Guard) -> Found:
         Draft202012Validator.check_schema(json.loads(guard.schema))
     except SchemaError as exc:
         where = "/".join(map(str, exc.absolute_path))
-        yield _at(guard, ".schema", f"this is no JSON Schema (at /{where})")
-
-
-def _regions(s: Settings) -> Found:
-    """What a tenant may not send to a region, no guard may send there either."""
-    for name, tenant in s.tenants.items():
-        if not tenant.regions:
-            continue
-        for route in s.routes:
-            if not route.match.admits(name):
-                continue
-            yield from _out_of_region(s, tenant, route)
-
-
-def _out_of_region(s: Settings, tenant: Tenant, route: Route) -> Found:
-    for named in route.guards:
-        guard = s.guards.get(named)
-        if guard is None or guard.kind in ("patterns", "schema"):
-            continue
-        upstream = s.upstreams.get(guard.upstream) if guard.upstream is not None else None
-        region = upstream.region if upstream is not None else guard.region
-        if region not in tenant.regions:
-            where = f"in {region}" if region else "in no region that is named"
-            yield _at(
-                tenant, ".regions",
-                f"guard {named!r} of route {route.name!r} sends texts to a judge {where}",
-            )  # fmt: skip
+        yield guard.problem(".schema", f"this is no JSON Schema (at /{where})")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 from proxy.config.nodes import Problem
-from proxy.config.schema import Record, Route, Settings, Target
+from proxy.config.schema import Route, Settings
 from proxy.config.schema.tenants import Budget, RouteTo
 
 HasPrice = Callable[[str], bool]
@@ -28,7 +28,7 @@ def money(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
             first = seen.setdefault((budget.per, budget.by), budget)
             if first is not budget:
                 what = f"a budget per {budget.per} by {budget.by}"
-                yield _at(budget, "", f"{what} is given already, in line {first.place.line}")
+                yield budget.problem("", f"{what} is given already, in line {first.place.line}")
             action = budget.on_exceeded
             if isinstance(action, RouteTo):
                 yield from _led(s, action, has_price)
@@ -37,10 +37,12 @@ def money(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
 def _prices(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
     """A budget in dollars over a model of unknown price would never be spent."""
     for route in s.routes:
-        for target in _targets(route):
+        for target in route.asked():
             model = target.model
             if model and not has_price(model) and not _is_priced(s, model):
-                yield _at(target, ".model", f"{model!r} has no price, but there are budgets in USD")
+                yield target.problem(
+                    ".model", f"{model!r} has no price, but there are budgets in USD"
+                )
 
 
 def _led(s: Settings, action: RouteTo, has_price: HasPrice) -> Iterator[Problem]:
@@ -48,11 +50,13 @@ def _led(s: Settings, action: RouteTo, has_price: HasPrice) -> Iterator[Problem]
     model = action.route_to
     route = next((r for r in s.routes if _may_serve(r, model)), None)
     if route is None:
-        yield _at(action, ".route_to", f"no route serves the model {model!r}")
+        yield action.problem(".route_to", f"no route serves the model {model!r}")
         return
     for target in route.targets:
         if not target.model and not has_price(model) and not _is_priced(s, model):
-            yield _at(action, ".route_to", f"{model!r} has no price, but there are budgets in USD")
+            yield action.problem(
+                ".route_to", f"{model!r} has no price, but there are budgets in USD"
+            )
 
 
 def _may_serve(route: Route, model: str) -> bool:
@@ -60,16 +64,5 @@ def _may_serve(route: Route, model: str) -> bool:
     return not globs or any(fnmatchcase(model, glob) for glob in globs)
 
 
-def _targets(route: Route) -> Iterator[Target]:
-    yield from route.targets
-    yield from route.fallback
-    if route.escalate is not None:
-        yield route.escalate.to
-
-
 def _is_priced(s: Settings, model: str) -> bool:
     return any(fnmatchcase(model, pattern) for pattern in s.prices)
-
-
-def _at(record: Record, path: str, message: str) -> Problem:
-    return Problem(record.place, f"{record.where}{path}", message)

@@ -25,7 +25,7 @@ def _kept(before: R, after: R, notes: list[Problem]) -> R:
         if field.metadata["restart"]:
             if old != new:
                 why = "a change takes a restart; until then it stays as it was"
-                notes.append(Problem(after.place, f"{after.where}.{name}", why))
+                notes.append(after.problem(f".{name}", why))
                 kept[name] = old
         elif isinstance(old, Record) and isinstance(new, Record):
             inner = _kept(old, new, notes)

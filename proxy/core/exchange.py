@@ -71,8 +71,9 @@ def _later(default: Any) -> Any:
 class Exchange:
     """The state that stages share.
 
-    Every field has one writer, named in its comment; all others read.  Times
-    are seconds of the monotonic clock, 0 while the moment has not come.
+    Who writes a field is named in its comment, before the semicolon; all others
+    read.  A flight writes for those who follow it what forward wrote for itself.
+    Times are seconds of the monotonic clock, 0 while the moment has not come.
 
     Slotted: without, an exchange is made faster, but what is not filled in is
     looked for on the instance and then on the class, dozens of times.
@@ -94,30 +95,32 @@ class Exchange:
     subject: str = _later("")  # authenticate; whom a token speaks for
     priority: int = _later(0)  # authenticate; 0 goes first at a contended upstream
     weight: int = _later(1)  # authenticate; share of a contended upstream
-    raw: bytes | None = _later(None)  # parse; the client's own bytes (guards: see architecture)
+    raw: bytes | None = _later(None)  # parse, tools, guard, redact, embeddings; see architecture
     reads: Callable[[bytes], Any] | None = _later(None)  # parse; makes of ``raw`` the body, later
-    _body: dict[str, Any] | None = _later(None)  # see ``body``
-    digested: tuple[bytes | None, bytes] = _later((None, b""))  # ``digest``; what it was made of
+    _body: dict[str, Any] | None = _later(None)  # parse, redact, embeddings; see ``body``
+    digested: tuple[bytes | None, bytes] = _later((None, b""))  # see ``digest``
     model: str = _later("")  # parse; as the client named it
     stream: bool = _later(default=False)  # parse; the client asked for a stream
     user: str = _later("")  # parse; who of the tenant's users it is for
     redaction: Any = _later(None)  # redact; what was redacted and how to put it back
     asked_route: str = _later("")  # route; the one asked for, wherever a budget leads
     is_altered: bool = _later(default=False)  # quota; a budget led it elsewhere or cut it short
-    plan: Plan | None = _later(None)  # route; quota, where a budget leads elsewhere
-    estimate: Usage | None = _later(None)  # measure; tokens expected before they are counted
+    plan: Plan | None = _later(None)  # route, quota; whom to ask in which order
+    estimate: Usage | None = _later(None)  # measure, quota; tokens expected before they are counted
     measured: Any = _later(None)  # measure; the prompt's size by classes of text
     prompt_most: int = _later(0)  # measure; tokens that the prompt hardly ever exceeds
     choices: int = _later(1)  # measure; answers asked for
     is_bounded: bool = _later(default=False)  # measure; the answer's length has a bound
     max_output: int | None = _later(None)  # measure, quota; tokens that an answer may have
     reserved: Any = _later(None)  # quota; what it settles
-    keeps_usage: bool = _later(default=False)  # cache; usage is wanted though nobody asked
-    held: Any = _later(None)  # cache; a Reply that is charged for as if it came from upstream
-    spared: tuple[int, int] | None = _later(None)  # cache; tokens, nanos charged for unasked
-    led: Exchange | None = _later(None)  # cache; what it had begun and, leaving, ended
-    source: str = _later("")  # cache, idempotency; the target whose stored answer is given again
-    flags: tuple[str, ...] = _later(())  # watch; guards that flagged the answer, now or back then
+    keeps_usage: bool = _later(default=False)  # flight; usage is wanted though nobody asked
+    held: Any = _later(None)  # cache, embeddings; a Reply charged for as if it came from upstream
+    spared: tuple[int, int] | None = _later(None)  # embeddings; tokens, nanos charged for unasked
+    led: Exchange | None = _later(None)  # flight; what it had begun and, leaving, ended
+    # cache, embeddings, idempotency; the target whose stored answer is given again
+    source: str = _later("")
+    # watch, cache, idempotency; guards that flagged the answer, now or back then
+    flags: tuple[str, ...] = _later(())
     target: Target | None = _later(None)  # forward; the one that is answering
     attempts: int = _later(0)  # forward
     upstream_status: int = _later(0)  # forward
@@ -127,18 +130,19 @@ class Exchange:
     retried_s: float = _later(0.0)  # forward; waited between attempts
     sent_at: float = _later(0.0)  # forward; request written upstream
     first_byte_at: float = _later(0.0)  # forward; first content of the answer
-    usage: Usage | None = _later(None)  # forward; quota, where the upstream said nothing
-    finish: str = _later("")  # forward; finish_reason or its like
+    # forward, cache, embeddings, quota, record; the last two where nobody has said it
+    usage: Usage | None = _later(None)
+    finish: str = _later("")  # forward, cache; finish_reason or its like
     events: int = _later(0)  # forward; events delivered so far
     is_torn: bool = _later(default=False)  # forward; part of an event is with the client
     sequence: int = _later(0)  # forward; number of the next Responses event
-    cost_nanos: int | None = _later(None)  # forward; billionths of a dollar
+    # forward, cache, embeddings, quota, record; billionths of a dollar
+    cost_nanos: int | None = _later(None)
     overhead_s: float = _later(0.0)  # edge; our own share of the time to the head
     status: int = _later(0)  # edge; sent to the client
     sent_bytes: int = _later(0)  # edge
-    answer_headers: list[tuple[bytes, bytes]] = field(
-        default_factory=list, init=False
-    )  # any, before the head
+    # any; before the head
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list, init=False)
     notes: dict[str, str] = field(default_factory=dict, init=False)  # any; logged only
 
     def twin(self) -> Exchange:

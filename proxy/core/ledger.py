@@ -160,7 +160,10 @@ class Row:
 
 
 class Ledger(Protocol):
-    """Counts; never raises because a store is down, and never waits for one long."""
+    """Counts; never raises because a store is down, and never waits for one long.
+
+    A lease that it has granted lives until it is settled or its holder dies.
+    """
 
     @property
     def keeps_rows(self) -> bool:
@@ -194,14 +197,6 @@ class Ledger(Protocol):
 
     def note(self, tenant: str, record: bytes) -> None:
         """Write a row of the billing ledger for what no limit counts."""
-        ...
-
-    def extend(self, lease: str, ttl_s: float) -> None:
-        """Keep a lease for at least ``ttl_s`` from now.
-
-        Adapters renew the leases they have granted by themselves; this is
-        for who knows that one will take longer.
-        """
         ...
 
     async def close(self, within_s: float = 5.0) -> None:

@@ -66,11 +66,6 @@ class Remembered:
                 found |= {} if call.cancelled() else call.result()
         return [found[key] for key in keys] if all(key in found for key in keys) else None
 
-    def close(self) -> None:
-        """End the calls that are under way."""
-        for call in set(self._calls.values()):
-            call.cancel()
-
     def _key(self, scope: str, text: str) -> bytes:
         data = f"{scope}\0{text}".encode("utf-8", "replace")
         return blake2b(data, key=self._secret, digest_size=16).digest()

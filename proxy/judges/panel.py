@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 
 from proxy.core.judging import Case, Verdict
+from proxy.rules.patience import Patience
 from proxy.wire.judging import Form, NoVerdict
 
 MAX_ANSWER: Final = 256 * 1024
@@ -25,12 +26,6 @@ MAX_ANSWER: Final = 256 * 1024
 
 MAX_LATER: Final = 256
 """Verdicts that nobody waits for, at once; more are not asked for."""
-
-IN_A_ROW: Final = 5
-"""Failures after which a judge is left alone."""
-
-REST_S: Final = 5.0
-"""Seconds that it is left alone."""
 
 LEFT_ALONE: Final = Verdict(failure="left alone after failures")
 
@@ -44,14 +39,6 @@ class Seat:
     form: Form
     timeout_s: float
     tls: ssl.SSLContext | None = None
-
-
-@dataclass(slots=True)
-class _State:
-    """How a judge has been doing."""
-
-    failures: int = 0
-    rests_until: float = 0.0
 
 
 class Client:
@@ -89,7 +76,7 @@ class Panel:
         self._seats = seats
         self._client = client
         self._now = now
-        self._states = {name: _State() for name in seats}
+        self._patience = {name: Patience() for name in seats}
 
     async def judge(self, cases: Sequence[Case]) -> list[Verdict]:
         """Verdicts on all cases, asked for at once."""
@@ -112,17 +99,14 @@ class Panel:
         tell(await self._ask(case))
 
     async def _ask(self, case: Case) -> Verdict:
-        state = self._states[case.guard]
-        if state.rests_until > self._now():
+        patience = self._patience[case.guard]
+        if patience.is_out(self._now()):
             return LEFT_ALONE
         verdict = await self._try(case, self._seats[case.guard])
-        if not verdict.failure:
-            state.failures = 0
-            return verdict
-        state.failures += 1
-        if state.failures >= IN_A_ROW:
-            # One more failure after the rest is enough for another.
-            state.rests_until = self._now() + REST_S
+        if verdict.failure:
+            patience.failed(self._now())
+        else:
+            patience.answered()
         return verdict
 
     async def _try(self, case: Case, seat: Seat) -> Verdict:

@@ -10,13 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.core.alert import Alert, Alerts, Facts, Kind
-from proxy.core.errors import (
-    LimitsDown,
-    PriceUnknown,
-)
+from proxy.core.alert import Alerts
+from proxy.core.errors import LimitsDown, PriceUnknown
 from proxy.core.exchange import End, Exchange, Head, Usage
-from proxy.core.ledger import Claim, Grant, Ledger, Limit, Order, Settlement, order_of
+from proxy.core.ledger import Grant, Ledger, Limit, Order, Settlement
 from proxy.core.plan import Plan
 from proxy.core.policy import Answer, Policy, StreamHalf
 from proxy.core.ports import Clock
@@ -31,6 +28,7 @@ from proxy.rules.allowance import (
     Sheet,
     relaxed,
 )
+from proxy.rules.budget_alerts import BudgetAlerts
 from proxy.rules.estimate import Learned, sizes_of
 from proxy.rules.prices import FREE, Price, plain_nanos
 from proxy.rules.refusals import refusal
@@ -40,7 +38,6 @@ from proxy.wire.tokens import prompt_of
 
 NEARLY_NOTHING: Final = 0.05
 """Share of a budget that is left where it is told as spent; one large request says nothing."""
-MAX_TOLD: Final = 10_000
 NOTHING_USED: Final = Settlement((0,) * len(Amounts._fields))
 
 
@@ -88,7 +85,7 @@ class QuotaPolicy(Policy):
         self._wall = means.clock.wall
         self._now = means.clock.now
         self._lasts: dict[str, float] = {}
-        self._told: dict[tuple[str, str, str, int], None] = {}
+        self._budgets = BudgetAlerts(means.ledger, means.alerts, means.clock.wall)
 
     @property
     def is_idle(self) -> bool:
@@ -123,7 +120,7 @@ class QuotaPolicy(Policy):
         for at, left in sheet.soft:
             if remaining[at] <= left:
                 bound, scope = sheet.bounds[at], order.spots[at][1]
-                await self._tell_once(x, "budget_soft", bound, scope, reset_s[at])
+                await self._budgets.tell_once(x.tenant, "budget_soft", bound, scope, reset_s[at])
         return None
 
     def _cost(self, x: Exchange, prompt: int, completion: int) -> int:
@@ -160,7 +157,8 @@ class QuotaPolicy(Policy):
         if budget is not None and grant.wait_s is not None:
             if grant.remaining[at] <= bound.limit.cap * NEARLY_NOTHING:
                 scope = order.spots[at][1]
-                await self._tell_once(x, "budget_spent", bound, scope, grant.reset_s[at])
+                reset_s = grant.reset_s[at]
+                await self._budgets.tell_once(x.tenant, "budget_spent", bound, scope, reset_s)
             sheet = self._degraded(x, taken, budget, grant)
             # Its money is spent, but what follows is still counted.
             x.is_altered = x.held is None
@@ -216,36 +214,6 @@ class QuotaPolicy(Policy):
         self._means.refused(x.tenant, bound.limit.name)
         lasted = self._lasts.get(x.tenant, 1.0)
         raise refusal(x.tenant, bound, grant.wait_s, lasted, self._wall())
-
-    async def _tell_once(
-        self, x: Exchange, kind: Kind, bound: Bound, scope: str, reset_s: float
-    ) -> None:
-        """Tell once a window: of all replicas the one whose claim on telling is granted."""
-        ends = round((self._wall() + reset_s) / 60)
-        key = (x.tenant, scope, f"{kind} {bound.limit.name}", ends)
-        budget = bound.budget
-        if key in self._told or budget is None:
-            return
-        if len(self._told) >= MAX_TOLD:
-            del self._told[next(iter(self._told))]
-        self._told[key] = None
-        first = budget.first_soft if kind == "budget_soft" else budget.first_spent
-        is_known = False
-        try:
-            grant = await self._ledger.reserve(*order_of(x.tenant, (Claim(first, scope),)))
-            is_known = grant.lease is not None or not grant.was_uncounted
-        finally:
-            if not is_known:  # whose request this was has left, or the store is away
-                self._told.pop(key, None)
-        if grant.lease is None:
-            return
-        self._ledger.settle(grant.lease, Settlement((1,)))
-        what = "is spent" if kind == "budget_spent" else f"is over {budget.soft_shown} spent"
-        whose = "" if bound.by == "tenant" else f", {scope.replace('/', ' ')}"
-        text = f"tenant {x.tenant!r}{whose}: the budget of {bound.shown} {what}"
-        usd = bound.limit.cap / 1e9
-        facts = Facts(scope=scope, budget=bound.limit.name, usd=usd)
-        self._means.alerts.tell(Alert(kind, x.tenant, text, facts))
 
     def on_response(self, x: Exchange, head: Head) -> StreamHalf | None:
         """The upstream's own limits are not the tenant's."""

@@ -26,8 +26,8 @@ from proxy.core.policy import Answer, Policy, Send, StreamHalf
 from proxy.core.ports import Recogniser
 from proxy.redact.exchange import Channel, Redaction
 from proxy.redact.memory import Conversations
+from proxy.redact.pseudonyms import MARK, TenantKey
 from proxy.redact.ruleset import Ruleset
-from proxy.redact.vault import MARK, TenantKey
 from proxy.wire.deltas import Rewriter
 from proxy.wire.form import rewrite_form
 from proxy.wire.forms import form_boundary
@@ -81,7 +81,7 @@ class RedactPolicy(Policy):
             raise PathNotAllowed("this path cannot be redacted, so it is closed to you")
         x.redaction = redaction = Redaction(rules, self._key_for(rules, x.tenant))
         if rules.restore and (ids := stored_ids(x.body, x.path)):
-            redaction.vault.recall(self._memory.recall(x.tenant, ids))
+            redaction.pseudonyms.recall(self._memory.recall(x.tenant, ids))
         try:
             await self._body(x, redaction)
         finally:
@@ -138,7 +138,7 @@ class RedactPolicy(Policy):
         redaction: Redaction | None = x.redaction
         if redaction is None:
             return None
-        if not redaction.vault.originals and redaction.rules.answers is None:
+        if not redaction.pseudonyms.originals and redaction.rules.answers is None:
             return None
         if head.is_stream:
             return _Stream(redaction, json_content=asks_json(x.body))
@@ -152,9 +152,9 @@ class RedactPolicy(Policy):
         redaction: Redaction | None = x.redaction
         if redaction is None:
             return
-        if redaction.response_id and redaction.vault.originals and not _is_forgotten(x):
+        if redaction.response_id and redaction.pseudonyms.originals and not _is_forgotten(x):
             ids = {redaction.response_id, *stored_ids(x.body, x.path)}
-            self._memory.keep(x.tenant, ids, redaction.vault.originals)
+            self._memory.keep(x.tenant, ids, redaction.pseudonyms.originals)
         if not redaction.counts:
             return
         for (kind, action), number in redaction.counts.items():
@@ -211,7 +211,9 @@ class _Whole(StreamHalf):
         """Rewrite its strings, or all of it where it is plain text."""
         redaction, raw = self._redaction, frame.raw
         if _MARK not in raw and redaction.is_clean_answer(raw):
-            if redaction.vault.originals and (b'"response"' in raw or b'"conversation"' in raw):
+            if redaction.pseudonyms.originals and (
+                b'"response"' in raw or b'"conversation"' in raw
+            ):
                 # It may be gone on with all the same, and a later answer say a pseudonym.
                 with suppress(orjson.JSONDecodeError):
                     self._note(orjson.loads(raw))

@@ -8,10 +8,10 @@ from typing import Final
 from proxy.core.errors import ContentFiltered, RedactionFailed
 from proxy.redact.detector import Finding
 from proxy.redact.engine import TooMany
+from proxy.redact.pseudonyms import Pseudonyms, TenantKey, TooManyOriginals
 from proxy.redact.restore import Restorer
 from proxy.redact.ruleset import Action, Ruleset, masked
 from proxy.redact.scan import Source, scan
-from proxy.redact.vault import TenantKey, Vault, VaultFull
 from proxy.redact.views import context, views
 
 SECRETS: Final = "secrets"
@@ -29,11 +29,11 @@ class Redaction:
     asks.
     """
 
-    __slots__ = ("counts", "recognised", "response_id", "rules", "told", "vault")
+    __slots__ = ("counts", "pseudonyms", "recognised", "response_id", "rules", "told")
 
     def __init__(self, rules: Ruleset, key: TenantKey) -> None:
         self.rules = rules
-        self.vault = Vault(key)
+        self.pseudonyms = Pseudonyms(key)
         self.counts: dict[tuple[str, Action], int] = {}
         self.response_id = ""
         self.recognised: dict[str, list[Finding]] = {}
@@ -42,7 +42,7 @@ class Redaction:
     @property
     def whose(self) -> str:
         """Names the key under which something was replaced; empty if nothing was."""
-        return self.vault.whose if self.counts else ""
+        return self.pseudonyms.whose if self.counts else ""
 
     def is_clean(self, raw: bytes) -> bool:
         """Whether a look at a whole JSON body shows that no string of it holds
@@ -70,7 +70,7 @@ class Redaction:
             if not found:
                 return text
             return self.applied(text, 0, len(text), found, is_answer=False)
-        except (TooMany, VaultFull) as exc:
+        except (TooMany, TooManyOriginals) as exc:
             if not self.rules.is_closed:
                 return text
             raise RedactionFailed(
@@ -120,12 +120,12 @@ class Redaction:
             )
         if action == "pseudonymise":
             if is_answer or one.kind == SECRETS or not rules.restore:
-                return self.vault.irreversible(one.kind, original)
-            return self.vault.pseudonym(one.kind, original)
+                return self.pseudonyms.irreversible(one.kind, original)
+            return self.pseudonyms.pseudonym(one.kind, original)
         if action == "mask":
             return masked(original)
         if action == "hash":
-            return self.vault.hashed(one.kind, original)
+            return self.pseudonyms.hashed(one.kind, original)
         return "" if action == "remove" else original
 
 
@@ -165,8 +165,8 @@ class Channel:
         self._redaction = redaction
         self._scans = redaction.rules.answers
         self._restorer = None
-        if redaction.vault.originals:
-            self._restorer = Restorer(redaction.vault, is_json=is_json)
+        if redaction.pseudonyms.originals:
+            self._restorer = Restorer(redaction.pseudonyms, is_json=is_json)
         self.stopped: ContentFiltered | None = None
         self._buffer = ""
         self._start = 0  # of what has not been sent; before it stands what is seen of it

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from proxy.redact.vault import MARK, Vault
+from proxy.redact.pseudonyms import MARK, Pseudonyms
 
 _LONGEST: Final = len(MARK) + 24 + 1 + 8
 
@@ -16,7 +16,7 @@ def in_json(original: str) -> str:
     return orjson.dumps(original)[1:-1].decode()
 
 
-def restored(vault: Vault, text: str, *, is_json: bool) -> str:
+def restored(pseudonyms: Pseudonyms, text: str, *, is_json: bool) -> str:
     """All of ``text`` with originals; ``is_json`` escapes them for JSON."""
     at = text.find(MARK)
     if at < 0:
@@ -24,11 +24,11 @@ def restored(vault: Vault, text: str, *, is_json: bool) -> str:
     parts: list[str] = []
     start = 0
     while at >= 0:
-        name = vault.known_at(text, at)
+        name = pseudonyms.known_at(text, at)
         if name is None:
             at = text.find(MARK, at + 1)
             continue
-        original = vault.originals[name]
+        original = pseudonyms.originals[name]
         parts += (text[start:at], in_json(original) if is_json else original)
         start = at + len(name)
         at = text.find(MARK, start)
@@ -43,10 +43,10 @@ class Restorer:
     else.
     """
 
-    __slots__ = ("_held", "_is_json", "_vault")
+    __slots__ = ("_held", "_is_json", "_pseudonyms")
 
-    def __init__(self, vault: Vault, *, is_json: bool) -> None:
-        self._vault = vault
+    def __init__(self, pseudonyms: Pseudonyms, *, is_json: bool) -> None:
+        self._pseudonyms = pseudonyms
         self._is_json = is_json
         self._held = ""
 
@@ -57,13 +57,13 @@ class Restorer:
         text = self._held + text
         keep = self._open(text)
         self._held = text[keep:]
-        return restored(self._vault, text[:keep], is_json=self._is_json)
+        return restored(self._pseudonyms, text[:keep], is_json=self._is_json)
 
     def _open(self, text: str) -> int:
         """Where a beginning stands at the end of ``text``; its length if nowhere."""
         at = text.find("P", max(0, len(text) - _LONGEST))
         while at >= 0:
-            if self._vault.may_begin(text[at:]):
+            if self._pseudonyms.may_begin(text[at:]):
                 return at
             at = text.find("P", at + 1)
         return len(text)

@@ -165,15 +165,3 @@ def forget_gone(book: Book, now: int) -> None:
     """Forget leases that have been remembered long enough."""
     for lease in [lease for lease, (forget, _) in book.gone.items() if forget <= now]:
         del book.gone[lease]
-
-
-def drop_idle(book: Book, now: int) -> None:
-    """Drop the cells that say nothing any more: rates that are whole, windows that are over."""
-    for counter, line in list(book.lines.items()):
-        cell = book.cells[counter]
-        if line.kind == RATE:
-            is_idle = not drained(cell, now, line.speed)[0]
-        else:
-            is_idle = cell[1] < window_of(line.a, now)[0]
-        if is_idle:
-            del book.cells[counter], book.lines[counter]

@@ -67,9 +67,3 @@ class Window:
         """The text is over: the category of what is found in it, or nothing."""
         self._is_suspicious = False
         return self._finder.find_inside(self._text, is_first=self._is_first, is_last=True)
-
-
-def find_in_answer(finder: Finder, text: str) -> str:
-    """What is found in a text of an answer that is here as a whole."""
-    window = Window(finder, suspects=False)
-    return window.feed(text) or window.finish()

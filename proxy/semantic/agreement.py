@@ -223,9 +223,9 @@ def _meaning(word: str, lexicon: Lexicon) -> str:
     """Names all words of one meaning and tense; plurals are as singulars."""
     if word in _OWN or not word.isascii() or not word.islower():
         return _ABOUT.get(word, word)
-    entry = lexicon.entry(word)
-    if entry.kind == NUMBER:
-        return entry.value
+    lexeme = lexicon.lexeme(word)
+    if lexeme.kind == NUMBER:
+        return lexeme.value
     ending = next((e for e in _ENDINGS if word.endswith(e) and len(word) > len(e) + LEAST), "")
     stem = word.removesuffix(ending)
     for base in (word, stem, f"{stem}e"):

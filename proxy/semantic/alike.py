@@ -55,14 +55,6 @@ class LexicalGuard:
             return why
         return self._alike(self._reader.read(one, a), self._reader.read(other, b))
 
-    def read(self, text: str) -> Reading:
-        """What ``compare`` needs of a question; worth keeping if it is compared often."""
-        return self._reader.read(text, surface(text, self.lexicon.metas))
-
-    def compare(self, a: Reading, b: Reading) -> str:
-        """What ``why_different`` says."""
-        return self._apart(a.surface, b.surface) or self._alike(a, b)
-
     def _apart(self, a: Surface, b: Surface) -> str:
         if a.signs != b.signs or a.unseen != b.unseen or a.lines != b.lines:
             return "code"

@@ -40,7 +40,7 @@ Trie = dict[str, Any]
 """Word to what may follow; ``""`` holds what a whole phrase stands for."""
 
 
-class Entry(NamedTuple):
+class Lexeme(NamedTuple):
     """What one spelling is.
 
     ``value`` depends on the kind: the concept, the role, what is asked for.
@@ -53,12 +53,12 @@ class Entry(NamedTuple):
     value: str
     word: str
     phrases: Trie | None = None
-    parts: tuple[Entry, ...] = ()
+    parts: tuple[Lexeme, ...] = ()
     tally: int = 0
 
 
-class Lexicon(dict[str, Entry]):
-    """Spelling to entry; words of the lexicon stay as they are met, others do not."""
+class Lexicon(dict[str, Lexeme]):
+    """Spelling to lexeme; words of the lexicon stay as they are met, others do not."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__()
@@ -95,29 +95,29 @@ class Lexicon(dict[str, Entry]):
         self._starts: Trie = {}
         for line in sections["phrases"].splitlines():
             self._add_phrases(line)
-        self.clear()  # entries made for phrases do not know yet what begins with them
+        self.clear()  # lexemes made for phrases do not know yet what begins with them
 
-    def __missing__(self, spelling: str) -> Entry:
-        entry = self._entry(spelling)
-        is_own = spelling in (entry.word, entry.word.capitalize())
-        if is_own and not self._own.isdisjoint(entry[1:3]):
-            self[spelling] = entry
-        return entry
+    def __missing__(self, spelling: str) -> Lexeme:
+        lexeme = self._lexeme(spelling)
+        is_own = spelling in (lexeme.word, lexeme.word.capitalize())
+        if is_own and not self._own.isdisjoint(lexeme[1:3]):
+            self[spelling] = lexeme
+        return lexeme
 
-    def entry(self, spelling: str) -> Entry:
+    def lexeme(self, spelling: str) -> Lexeme:
         """As ``[]`` gives it, but not remembered."""
-        return self.get(spelling) or self._entry(spelling)
+        return self.get(spelling) or self._lexeme(spelling)
 
-    def _entry(self, spelling: str) -> Entry:
-        entry = self._made(spelling)
-        return entry._replace(tally=self._tally(entry))
+    def _lexeme(self, spelling: str) -> Lexeme:
+        lexeme = self._made(spelling)
+        return lexeme._replace(tally=self._tally(lexeme))
 
-    def _tally(self, entry: Entry) -> int:
-        if entry.kind == FOREIGN:
+    def _tally(self, lexeme: Lexeme) -> int:
+        if lexeme.kind == FOREIGN:
             return 1 << 20
-        if entry.kind == CONTENT and entry.word not in self.known:
-            return 1 if entry.value in self.known else 1 << 40
-        return int(entry.kind not in (STOP, NUMBER, SYMBOL, MARK) and entry.word[0].isalpha())
+        if lexeme.kind == CONTENT and lexeme.word not in self.known:
+            return 1 if lexeme.value in self.known else 1 << 40
+        return int(lexeme.kind not in (STOP, NUMBER, SYMBOL, MARK) and lexeme.word[0].isalpha())
 
     def _read_groups(self, sections: dict[str, str]) -> None:
         """Sections called ``groups``, ``groups of time``...: what differs there is ``time``."""
@@ -143,7 +143,7 @@ class Lexicon(dict[str, Entry]):
         says, equals, means = line.partition("=")
         if not equals:
             return
-        parts = tuple(self._entry(w) for w in means.split())
+        parts = tuple(self._lexeme(w) for w in means.split())
         ways = [
             [*part.strip("?").split("|"), *([""] if part[0] == "?" else ())]
             for part in says.split()
@@ -155,89 +155,89 @@ class Lexicon(dict[str, Entry]):
                     node = node.setdefault(word, {})
             node[""] = parts
 
-    def _made(self, spelling: str) -> Entry:
+    def _made(self, spelling: str) -> Lexeme:
         upper = self._upper.get(spelling)
         if upper is not None:
-            return Entry(CONTENT, upper, spelling)
+            return Lexeme(CONTENT, upper, spelling)
         word = spelling.casefold()
         phrases = self._starts.get(word)
         if word in self._several:
             return self._joined(word, self._several[word])
         if word in self._kinds:
-            return Entry(*self._kinds[word], word, phrases)
+            return Lexeme(*self._kinds[word], word, phrases)
         if "@" in word or "://" in word:
-            return Entry(MARK, word, word)
+            return Lexeme(MARK, word, word)
         if word[0].isalpha():
             return self._word(spelling, word, phrases)
         if word.lstrip("+-.")[:1].isdigit():
             return self._number(word)
         return self._other(spelling, word)
 
-    def _other(self, spelling: str, word: str) -> Entry:
+    def _other(self, spelling: str, word: str) -> Lexeme:
         if word[0] in "`\"'" or "/" in word or "@" in word:
-            return Entry(MARK, spelling if word[0] in "`/" else word.strip("\"'"), word)
+            return Lexeme(MARK, spelling if word[0] in "`/" else word.strip("\"'"), word)
         if word.strip() == "-" != word:
-            return Entry(SYMBOL, "-", "-")
+            return Lexeme(SYMBOL, "-", "-")
         if word[0] == "_" or len(word) > 1:
-            return Entry(MARK, spelling, word)
+            return Lexeme(MARK, spelling, word)
         if word in self.concepts:
-            return Entry(CONTENT, self.concepts[word], word)
+            return Lexeme(CONTENT, self.concepts[word], word)
         category = unicodedata.category(word)
         if category[0] in "PZC" and word not in "%*#@\\{}[]&":
-            return Entry(DROP, "", word)
-        return Entry(SYMBOL, word, word)
+            return Lexeme(DROP, "", word)
+        return Lexeme(SYMBOL, word, word)
 
-    def _word(self, spelling: str, word: str, phrases: Trie | None) -> Entry:
+    def _word(self, spelling: str, word: str, phrases: Trie | None) -> Lexeme:
         if "'" in word:
             return self._contracted(word)
         if "." in word:
             joined = word.replace(".", "")
             if joined in self._kinds or joined in self.concepts:
-                return self._entry(joined)
+                return self._lexeme(joined)
             word = joined if joined.isalpha() else word
         if "_" in word:
-            return Entry(MARK, spelling, word)
+            return Lexeme(MARK, spelling, word)
         if not word.isalpha():
-            return Entry(CONTENT, self.concepts.get(word, word), word)
+            return Lexeme(CONTENT, self.concepts.get(word, word), word)
         if spelling[2:].islower() or spelling[0].isupper():
             if word not in self.known and spelling.islower():
                 word = self._forms.spelt(word)
                 if word in self._kinds:
-                    return Entry(*self._kinds[word], word, self._starts.get(word))
-            return Entry(CONTENT, self._concept(word), word, phrases)
-        return Entry(CONTENT, self.concepts.get(word, word), word, phrases)
+                    return Lexeme(*self._kinds[word], word, self._starts.get(word))
+            return Lexeme(CONTENT, self._concept(word), word, phrases)
+        return Lexeme(CONTENT, self.concepts.get(word, word), word, phrases)
 
-    def _contracted(self, word: str) -> Entry:
+    def _contracted(self, word: str) -> Lexeme:
         whole = word.replace("'", "")
         if whole in self._several:
             return self._joined(word, self._several[whole])
         front, _, end = word.partition("'")
-        first = self._entry(front)
+        first = self._lexeme(front)
         if end == "s" and first.kind == CONTENT:
-            return Entry(SEVERAL, "", word, None, (Entry(ROLE, "'s", "'s"), first))
+            return Lexeme(SEVERAL, "", word, None, (Lexeme(ROLE, "'s", "'s"), first))
         if end in ("s", "re", "m", "ve", "d", "ll"):
             rest = {"s": "is", "re": "are", "m": "am", "ve": "have", "d": "would", "ll": "will"}[
                 end
             ]
             return self._joined(word, (front, rest))
-        return Entry(CONTENT, whole, word)
+        return Lexeme(CONTENT, whole, word)
 
-    def _joined(self, word: str, parts: tuple[str, ...]) -> Entry:
-        return Entry(SEVERAL, "", word, None, tuple(self._entry(p) for p in parts))
+    def _joined(self, word: str, parts: tuple[str, ...]) -> Lexeme:
+        return Lexeme(SEVERAL, "", word, None, tuple(self._lexeme(p) for p in parts))
 
-    def _number(self, word: str) -> Entry:
+    def _number(self, word: str) -> Lexeme:
         if _THOUSANDS.fullmatch(word):
             word = word.replace(",", "")
         measured = _MEASURE.fullmatch(word)
         if measured is None:
             kind = NUMBER if not word[-1].isalpha() and "_" not in word else MARK
-            return Entry(kind, word.removeprefix("+"), word)
+            return Lexeme(kind, word.removeprefix("+"), word)
         number, unit = measured[1], measured[2]
         if unit in _ORDINAL:
-            return Entry(NUMBER, f"{number}.", word)
+            return Lexeme(NUMBER, f"{number}.", word)
         if unit in self.concepts and len(unit) <= MAX_SPELLING:
             return self._joined(word, (number, unit))
-        return Entry(MARK, word, word)
+        return Lexeme(MARK, word, word)
 
     def _concept(self, word: str) -> str:
         base = self._forms.base(word)

@@ -7,7 +7,7 @@ import unicodedata
 from operator import itemgetter
 from typing import Final
 
-from proxy.semantic.lexicon import BE, CONTENT, DROP, MODAL, STOP, Entry, Lexicon, Trie
+from proxy.semantic.lexicon import BE, CONTENT, DROP, MODAL, STOP, Lexeme, Lexicon, Trie
 from proxy.semantic.reading import Reading, Walk
 from proxy.semantic.surface import FOLDED, Surface
 
@@ -57,63 +57,63 @@ class Reader:
         else:
             tokens = _TOKEN.findall(folded)
         found = [lexicon[token] for token in tokens]
-        entries = [
+        lexemes = [
             part
-            for entry in found
-            for part in entry.parts or (entry,)
+            for lexeme in found
+            for part in lexeme.parts or (lexeme,)
             if part.kind != DROP or part.word.isalpha()
         ]
-        total: int = sum(map(_TALLY, entries))
+        total: int = sum(map(_TALLY, lexemes))
         unknown, foreign, plain = total >> 40, total >> 20 & 0xFFFFF, total & 0xFFFFF
         reading.is_english = plain > 0 and plain * 3 >= unknown and (foreign < 2 or foreign < plain)
         reading.is_bare = foreign == plain == 0 and 0 < unknown <= MAX_BARE and folded.isascii()
         if reading.is_english or reading.is_bare:
-            Walk(reading, _spoken(entries), lexicon).go()
+            Walk(reading, _spoken(lexemes), lexicon).go()
         if not reading.is_english:
             reading.words = folded.casefold().strip(" ?.!¿¡").split()
         return reading
 
 
-def _spoken(entries: list[Entry]) -> list[Entry]:
+def _spoken(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Entries that say something, phrases replaced by what they mean."""
-    found: list[Entry] = []
+    found: list[Lexeme] = []
     after = 0
     is_edge = True  # only what is polite so far
-    over = len(entries)  # where only what is polite follows
-    while over and _says_nothing(entries[over - 1]):
+    over = len(lexemes)  # where only what is polite follows
+    while over and _says_nothing(lexemes[over - 1]):
         over -= 1
-    while over < len(entries) and entries[over][0] != STOP:
+    while over < len(lexemes) and lexemes[over][0] != STOP:
         over += 1
-    for i, entry in enumerate(entries):
+    for i, lexeme in enumerate(lexemes):
         if i < after:
             continue
-        if entry[3] is not None:
-            means, end = _phrase(entry[3], entries, i + 1)
+        if lexeme[3] is not None:
+            means, end = _phrase(lexeme[3], lexemes, i + 1)
             if means is not None:
                 found += means
                 after = end
                 is_edge = is_edge and not means
                 continue
-        if entry[0]:
-            found.append(entry)
-            is_edge = is_edge and entry[0] == STOP
-        elif entry[2] == "a" and i and _is_letter(entries, i + 1):
-            found.append(Entry(CONTENT, "lettera", "a"))
-        elif entry[1] and not (is_edge or i >= over):
-            found.append(Entry(CONTENT, entry[2], entry[2]))
+        if lexeme[0]:
+            found.append(lexeme)
+            is_edge = is_edge and lexeme[0] == STOP
+        elif lexeme[2] == "a" and i and _is_letter(lexemes, i + 1):
+            found.append(Lexeme(CONTENT, "lettera", "a"))
+        elif lexeme[1] and not (is_edge or i >= over):
+            found.append(Lexeme(CONTENT, lexeme[2], lexeme[2]))
     return found
 
 
-def _is_letter(entries: list[Entry], at: int) -> bool:
+def _is_letter(lexemes: list[Lexeme], at: int) -> bool:
     """Whether what stands before this is no article: nothing that it could belong to follows."""
-    return at == len(entries) or entries[at][0] in (STOP, BE, MODAL)
+    return at == len(lexemes) or lexemes[at][0] in (STOP, BE, MODAL)
 
 
-def _says_nothing(entry: Entry) -> bool:
-    return entry[0] == STOP or (entry[0] == DROP and bool(entry[1]))
+def _says_nothing(lexeme: Lexeme) -> bool:
+    return lexeme[0] == STOP or (lexeme[0] == DROP and bool(lexeme[1]))
 
 
-def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] | None, int]:
+def _phrase(node: Trie, flat: list[Lexeme], at: int) -> tuple[tuple[Lexeme, ...] | None, int]:
     """What the longest phrase from here means, and where it ends.
 
     Words that say nothing may stand between its own.
@@ -121,13 +121,13 @@ def _phrase(node: Trie, flat: list[Entry], at: int) -> tuple[tuple[Entry, ...] |
     means, end = node.get(""), at
     nodes = [node]
     for j in range(at, len(flat)):
-        entry = flat[j]
-        word = entry[2]
+        lexeme = flat[j]
+        word = lexeme[2]
         following = [reached[word] for reached in nodes if word in reached]
         for reached in following:
             if "" in reached:
                 means, end = reached[""], j + 1
-        if not entry[0]:
+        if not lexeme[0]:
             following += [n for n in nodes if not any(n is reached for reached in following)]
         if not following:
             break

@@ -19,7 +19,7 @@ from proxy.semantic.lexicon import (
     PERSON,
     ROLE,
     STOP,
-    Entry,
+    Lexeme,
     Lexicon,
 )  # fmt: skip
 from proxy.semantic.surface import Surface
@@ -85,7 +85,7 @@ class Reading:
 
 
 class Walk:
-    """Goes through the entries of a text once and notes in the reading what they say."""
+    """Goes through the lexemes of a text once and notes in the reading what they say."""
 
     __slots__ = (
         "_entries",
@@ -103,8 +103,8 @@ class Walk:
         "_unbound",
     )  # fmt: skip
 
-    def __init__(self, reading: Reading, entries: list[Entry], lexicon: Lexicon) -> None:
-        self._r, self._entries, self._lexicon = reading, entries, lexicon
+    def __init__(self, reading: Reading, lexemes: list[Lexeme], lexicon: Lexicon) -> None:
+        self._r, self._entries, self._lexicon = reading, lexemes, lexicon
         self._role = ""
         self._head = ""  # what stood before the preposition
         self._run = 0  # where in the order what is joined by "and" begins
@@ -117,17 +117,17 @@ class Walk:
 
     def go(self) -> None:
         """Notes all of it."""
-        for i, entry in enumerate(self._entries):
-            _STEPS[entry[0]](self, entry, i)
+        for i, lexeme in enumerate(self._entries):
+            _STEPS[lexeme[0]](self, lexeme, i)
         r = self._r
         if self._is_negated:
             r.scope.append("")
         last = next((e[0] for e in reversed(self._entries) if e[0] != STOP), DROP)
         r.has_gap = r.has_gap or last == ROLE
 
-    def thing(self, entry: Entry, i: int) -> None:
+    def thing(self, lexeme: Lexeme, i: int) -> None:
         """What the question may be about."""
-        r, value, role = self._r, entry[1], self._role
+        r, value, role = self._r, lexeme[1], self._role
         order = r.order
         if not order and value in self._lexicon.tasks:
             r.is_task = True
@@ -139,7 +139,7 @@ class Walk:
         elif role == "'s":
             self._owner, role, self._role = value, "of", ""
         is_verb = value in self._lexicon.verbs
-        self._note_form(entry, i, is_verb=is_verb)
+        self._note_form(lexeme, i, is_verb=is_verb)
         if value in r.roles:
             r.again.append(value)
         else:
@@ -153,9 +153,9 @@ class Walk:
             r.scope.append(value)
         self._is_joined = self._is_fresh = self._is_negated = False
 
-    def _note_form(self, entry: Entry, i: int, *, is_verb: bool) -> None:
+    def _note_form(self, lexeme: Lexeme, i: int, *, is_verb: bool) -> None:
         """What numbers before it and its ending say."""
-        r, value, word = self._r, entry[1], entry[2]
+        r, value, word = self._r, lexeme[1], lexeme[2]
         if self._unbound:
             r.bound += [(number, value) for number in self._unbound]
             self._unbound.clear()
@@ -169,14 +169,14 @@ class Walk:
         if i and self._entries[i - 1][0] == ASK and (is_past or word.endswith("s")):
             r.tenses.add("past" if is_past else "present")
 
-    def mark(self, entry: Entry, i: int) -> None:
+    def mark(self, lexeme: Lexeme, i: int) -> None:
         """What must be the same to the letter."""
-        self._r.marks.append(entry[1])
-        self.thing(entry, i)
+        self._r.marks.append(lexeme[1])
+        self.thing(lexeme, i)
 
-    def preposition(self, entry: Entry, i: int) -> None:
+    def preposition(self, lexeme: Lexeme, i: int) -> None:
         """What gives a role to what follows."""
-        value = entry[1]
+        value = lexeme[1]
         self._role = "" if value == "to" and self._is_verb(i + 1) else value
         self._head = self._r.order[-1] if self._r.order else ""
         _, verb, word = self._entries[i - 1][:3] if i else (0, "", "")
@@ -199,41 +199,41 @@ class Walk:
         kind, value = self._entries[at][:2]
         return kind in (BE, MODAL) or (kind == CONTENT and value in self._lexicon.verbs)
 
-    def conjunction(self, entry: Entry, _: int) -> None:
+    def conjunction(self, lexeme: Lexeme, _: int) -> None:
         """Joins what may change places."""
-        self._is_joined = bool(self._r.order) and entry[1] in ("and", "or")
+        self._is_joined = bool(self._r.order) and lexeme[1] in ("and", "or")
         self._is_passive = False
-        self._r.joins.add(entry[1])
+        self._r.joins.add(lexeme[1])
 
-    def number(self, entry: Entry, _: int) -> None:
+    def number(self, lexeme: Lexeme, _: int) -> None:
         """A number."""
-        self._r.numbers.append(entry[1])
-        self._unbound.append(entry[1])
+        self._r.numbers.append(lexeme[1])
+        self._unbound.append(lexeme[1])
         self._is_joined = self._is_fresh = False
         self._run = len(self._r.order)
 
-    def stop(self, entry: Entry, _: int) -> None:
+    def stop(self, lexeme: Lexeme, _: int) -> None:
         """The end of a clause."""
         self._role = ""
         self._is_joined = self._is_passive = False
-        self._is_fresh = self._is_fresh or entry[1] == "."
+        self._is_fresh = self._is_fresh or lexeme[1] == "."
 
-    def negation(self, entry: Entry, _: int) -> None:
+    def negation(self, lexeme: Lexeme, _: int) -> None:
         """A negation."""
         r = self._r
         r.denied.append(r.order[-1] if r.order else "")
-        if self._is_negated or entry[1] != "not":
+        if self._is_negated or lexeme[1] != "not":
             r.scope.append("")
-        self._is_negated = self._is_negated or entry[1] == "not"
+        self._is_negated = self._is_negated or lexeme[1] == "not"
 
-    def person(self, entry: Entry, _: int) -> None:
+    def person(self, lexeme: Lexeme, _: int) -> None:
         """A pronoun."""
-        self._r.persons.append(entry[1])
+        self._r.persons.append(lexeme[1])
         self._is_fresh = False
 
-    def ask(self, entry: Entry, i: int) -> None:
+    def ask(self, lexeme: Lexeme, i: int) -> None:
         """A question word."""
-        value = entry[1]
+        value = lexeme[1]
         following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
         if self._is_negated:  # "it is not who has", unlike "it is who has not"
             self._r.scope.append(value)
@@ -249,25 +249,25 @@ class Walk:
         self._role = ""
         self._is_fresh = False
 
-    def auxiliary(self, entry: Entry, i: int) -> None:
+    def auxiliary(self, lexeme: Lexeme, i: int) -> None:
         """A form of be, do or have, or a modal."""
-        r, value = self._r, entry[1]
+        r, value = self._r, lexeme[1]
         if self._is_fresh:
             r.asks.add("yesno")
         self._is_joined = False  # "he likes me or do I like him"
-        self._is_passive = entry[2] in _PASSIVE or (self._is_passive and entry[0] == MODAL)
-        if entry[0] == MODAL:
+        self._is_passive = lexeme[2] in _PASSIVE or (self._is_passive and lexeme[0] == MODAL)
+        if lexeme[0] == MODAL:
             r.modals.add(value)
         elif value == "-":
             if i and self._entries[i - 1][1] == "to":
-                r.states.add(entry[2])
+                r.states.add(lexeme[2])
         else:
             r.tenses.add(value)
-            r.has_gap = r.has_gap or entry[2] in ("do", "does", "did")
+            r.has_gap = r.has_gap or lexeme[2] in ("do", "does", "did")
         self._role = ""
         self._is_fresh = False
 
-    def nothing(self, entry: Entry, i: int) -> None:
+    def nothing(self, lexeme: Lexeme, i: int) -> None:
         """What says nothing."""
 
 
@@ -279,4 +279,4 @@ _STEPS: Final = tuple(
     }.get(kind, Walk.nothing)
     for kind in range(15)
 )  # fmt: skip
-"""What to do with each kind of entry."""
+"""What to do with each kind of lexeme."""

@@ -20,7 +20,6 @@ class Memory:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        self.evicted = 0
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
     def __len__(self) -> int:
@@ -46,9 +45,7 @@ class Memory:
         self._kept[name] = (sealed, until, scope)
         self.size += size
         while self.size > self.limit:
-            oldest = next(iter(self._kept))
-            self.drop(oldest)
-            self.evicted += 1
+            self.drop(next(iter(self._kept)))
 
     def drop(self, name: bytes) -> bool:
         """Forget one; whether it was there."""

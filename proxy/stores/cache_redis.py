@@ -1,34 +1,24 @@
-"""What replicas share of a cache: sealed answers, salts of scopes, epochs of routes.
+"""What replicas share of a cache: sealed answers and questions, and salts of scopes.
 
-Where there is no store, this process has the salts and epochs for itself.
-Purges of others are heard of within ``POLL_S``; an erased salt at once,
-because every look-up brings the salt along.
+Where there is no store, this process has the salts for itself.  An erased salt
+is heard of at once, because every look-up brings the salt along; of other
+purges ``purges`` hears.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import os
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-import hiredis
-
-from proxy.stores.outlived import Outlived
-from proxy.stores.pipe import StoreDown, Word
-from proxy.stores.replies import SALT, OddReply, Page, drops_of, kept_of, page_of, state_of
+from proxy.stores.pipe import StoreDown, Word, value_of
+from proxy.stores.purges import Purges, Troubles
+from proxy.stores.replies import SALT, Page, kept_of, page_of
 from proxy.stores.scripts import Script, Scripts
 from proxy.stores.sealed import KEY_SIZE
-from proxy.stores.store import Store
+from proxy.stores.store import Store, ask
 
-log = logging.getLogger("sidestream.cache")
-
-STATE: Final = b"ss:{cache}"
-DROPS: Final = b"ss:{cache}:d"
-POLL_S: Final = 1.0
 MOST: Final = 4 << 20
 """Bytes of answers in one reply, unless a cache says otherwise."""
 
@@ -48,8 +38,8 @@ def salt_key(scope: str) -> bytes:
 class Shared:
     """The part of caches that outlives a reload and is the same for all of them.
 
-    ``on_purge`` and ``on_drop`` functions are told that somebody has purged.
-    ``odd`` counts what the store holds or answers that no replica has put there.
+    ``on_purge`` and ``on_drop`` functions are told that somebody has purged;
+    ``of`` gives the epoch of a route.
     """
 
     def __init__(self, store: Store | None, scripts: Scripts) -> None:
@@ -57,60 +47,55 @@ class Shared:
         self._scripts = scripts
         self._holder = secrets.token_bytes(8)
         self._salts: dict[str, bytes] = {}
-        # Of routes that were asked for, never less than once heard; and all
-        # that the store told of last.
-        self._epochs: dict[str, int] = {}
-        self._heard: dict[str, int] = {}
-        self._generation = b""
-        self._is_current = False
         self._told: list[Callable[[str], None]] = []
-        self._told_drops: list[Callable[[str, bytes], object]] = []
-        self._last_drop = b""
-        self._task: asyncio.Task[None] | None = None
-        self._asked = asyncio.Event()
-        self._state_odd = 0
-        self.failures = 0
-        self.odd = 0
+        self._troubles = Troubles()
+        self._purges = Purges(store, scripts, self._troubles, self._renewed)
+        # Every request of a cached route asks.
+        self.of = self._purges.of
 
     @property
     def is_up(self) -> bool:
         """Whether a store can be asked, and what it says of purges is known."""
-        return self._store is not None and self._store.is_up and self._is_current
+        return self._store is not None and self._store.is_up and self._purges.is_current
 
     @property
     def has_store(self) -> bool:
         """Whether there is a store at all."""
         return self._store is not None
 
+    @property
+    def failures(self) -> int:
+        """Calls that failed."""
+        return self._troubles.failures
+
+    @property
+    def odd(self) -> int:
+        """What the store holds or answers that no replica has put there."""
+        return self._troubles.odd
+
     def start(self) -> None:
         """Begin to listen for purges."""
-        if self._store is not None:
-            self._store.on_up(self._on_up)
-            self._task = asyncio.get_running_loop().create_task(self._follow())
-            if self._store.is_up:
-                self._on_up()
+        self._purges.start()
 
     async def close(self) -> None:
         """Listen no more; the store itself belongs to others too."""
-        if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
-            self._task = None
+        await self._purges.close()
 
     def on_purge(self, told: Callable[[str], None]) -> None:
         """Call ``told`` with the scope that was erased, or with "" for all."""
         self._told.append(told)
 
     def on_drop(self, told: Callable[[str, bytes], object]) -> None:
-        """Call ``told`` with scope and name of an answer that was purged, or with
-        "" and b"" when more were than can be told.
-        """
-        self._told_drops.append(told)
+        """Hear of single answers; see ``Purges.on_drop``."""
+        self._purges.on_drop(told)
 
     def _tell(self, scope: str) -> None:
         for told in self._told:
             told(scope)
+
+    def _renewed(self) -> None:
+        self._salts.clear()
+        self._tell("")
 
     def salt(self, scope: str) -> bytes:
         """The salt of a scope, as far as it is known here."""
@@ -118,13 +103,6 @@ class Shared:
         if found is None:
             found = self._salts[scope] = os.urandom(SALT)
         return found
-
-    def of(self, route: str) -> int:
-        """The epoch of a route."""
-        known = self._epochs.get(route)
-        if known is None:
-            known = self._epochs[route] = self._heard.get(route, 0)
-        return known
 
     async def get(
         self, scope: str, names: Sequence[bytes], lease_s: float, most: int = MOST
@@ -142,7 +120,7 @@ class Shared:
             reply = await self._ask(self._scripts.cache_get, salt_key(scope), args)
             salt, is_ours, kept = kept_of(reply, len(names))
         except StoreDown as exc:
-            self._failed(exc)
+            self._troubles.count(exc)
             return None
         if salt != self._salts.get(scope):
             self._salts[scope] = salt
@@ -160,7 +138,7 @@ class Shared:
 
     def _put(self, reply: object) -> None:
         if isinstance(reply, Exception):
-            self.failures += 1
+            self._troubles.failures += 1
 
     def learn(self, scope: str, words: tuple[Word, ...]) -> None:
         """Keep a question for all replicas; nobody waits for it."""
@@ -181,31 +159,14 @@ class Shared:
         try:
             page = page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
         except StoreDown as exc:
-            self._failed(exc)
+            self._troubles.count(exc)
             return Page([])
         return page
 
     async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
+        """What the script answers.  Raises ``StoreDown``."""
         assert self._store is not None
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(reply: Any) -> None:
-            if not future.done():
-                future.set_result(reply)
-
-        self._store.run(script, key, args, done)
-        reply = await future
-        if isinstance(reply, StoreDown):
-            raise reply
-        if isinstance(reply, hiredis.ReplyError):
-            raise StoreDown(str(reply))
-        return reply
-
-    def _failed(self, error: StoreDown) -> None:
-        if isinstance(error, OddReply):
-            self.odd += 1
-        else:
-            self.failures += 1
+        return value_of(await ask(self._store, script, key, args))
 
     async def drop(self, scope: str, name: bytes, names: Collection[bytes]) -> int | None:
         """Delete the answer that is kept under ``names``, of which replicas are told
@@ -215,7 +176,7 @@ class Shared:
             return None
         keys = [salt_key(scope)[:-1] + b"e:" + each for each in names]
         gone = await self._store.call(keys[0], "UNLINK", *keys)
-        await self._hear(scope.encode("utf-8", "surrogatepass"), name)
+        await self._purges.dropped(scope, name)
         return gone if isinstance(gone, int) else None
 
     async def erase(self, scope: str) -> None:
@@ -223,7 +184,7 @@ class Shared:
         try:
             if self._store is not None:
                 await self._store.call(salt_key(scope), "DEL", salt_key(scope))
-                await self._look(secrets.token_hex(8))
+                await self._purges.erased()
         finally:
             # Last, as a look-up under way may have brought the old salt again.
             self._salts.pop(scope, None)
@@ -231,69 +192,4 @@ class Shared:
 
     async def purge(self, route: str) -> None:
         """Give a route a new epoch.  Raises ``StoreDown``."""
-        self._epochs[route] = self.of(route) + 1
-        if self._store is not None:
-            await self._raise(route)
-
-    def _on_up(self) -> None:
-        self._is_current = False
-        self._asked.set()
-
-    async def _follow(self) -> None:
-        while True:
-            self._asked.clear()
-            with Outlived("to hear of purges") as poll:
-                await self._poll()
-            if poll.is_failed:
-                self._is_current = False
-                self.failures += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._asked.wait()
-
-    async def _poll(self) -> None:
-        assert self._store is not None
-        if self._store.is_up:
-            try:
-                await self._hear()
-                await self._look()
-            except StoreDown as exc:
-                self._is_current = False
-                self._failed(exc)
-                return
-            # A purge that could not be told, or was lost since: one at a time.
-            known = self._epochs.items()
-            lost = next((r for r, epoch in known if epoch > self._heard.get(r, 0)), None)
-            if lost is not None:
-                with contextlib.suppress(StoreDown):
-                    await self._raise(lost)
-
-    async def _raise(self, route: str) -> None:
-        field = b"r:" + route.encode("utf-8", "surrogatepass")
-        await self._look(secrets.token_hex(8), field, self._epochs[route])
-
-    async def _hear(self, scope: bytes = b"", name: bytes = b"") -> None:
-        """Hear which answers were purged, after one of our own if there is a ``name``."""
-        args = (self._last_drop, scope, name)
-        drops = drops_of(await self._ask(self._scripts.cache_dropped, DROPS, args))
-        self.odd += drops.odd
-        self._last_drop = drops.last
-        for told in self._told_drops:
-            for each in drops.rows if drops.is_all else (("", b""),):
-                told(*each)
-
-    async def _look(self, new: Word = b"", field: bytes = b"", epoch: int = 0) -> None:
-        """Hear of purges, after one of our own if there is a ``new`` generation."""
-        state = state_of(await self._ask(self._scripts.cache_state, STATE, (new, field, epoch)))
-        if state.odd != self._state_odd:
-            self.odd += max(0, state.odd - self._state_odd)
-            self._state_odd = state.odd
-        self._heard = state.epochs
-        for route, known in self._epochs.items():
-            self._epochs[route] = max(known, state.epochs.get(route, 0))
-        if state.generation != self._generation:
-            if self._generation or self._is_current:
-                self._salts.clear()
-                self._tell("")
-            self._generation = state.generation
-        self._is_current = True
+        await self._purges.purge(route)

@@ -45,17 +45,11 @@ class Cluster:
         self._told: list[Callable[[], None]] = []
         self._stirred = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.refreshes = 0
 
     @property
     def is_up(self) -> bool:
         """Whether every server that holds a slot can be reached."""
         return bool(self._links) and all(link.is_up for link in self._links.values())
-
-    @property
-    def timeouts(self) -> int:
-        """How often a server was found behind."""
-        return sum(link.timeouts for link in self._links.values())
 
     def start(self) -> None:
         """Begin to connect."""
@@ -121,7 +115,6 @@ class Cluster:
     async def _use(self, slots: Mapping[int, Host]) -> None:
         if not slots:
             return
-        self.refreshes += 1
         self._slots = dict(slots)
         hosts = set(self._slots.values())
         for where in hosts:

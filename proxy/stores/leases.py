@@ -94,13 +94,6 @@ class Leases:
         """Hold it no more."""
         del self._open[lease]
 
-    def extend(self, lease: str, ttl_s: float) -> None:
-        """Keep one lease for at least ``ttl_s`` from now."""
-        held = self._open.get(lease)
-        if held is not None:
-            args = (round(ttl_s * 1_000_000), self._rows, lease)
-            self._store.run(self._extend, held.key, args, _ignore)
-
     def renew_when_due(self) -> None:
         """Renew three times in the life of a lease."""
         if self._clock.now() - self._renewed >= self._keeping.lease_s / 3.5:

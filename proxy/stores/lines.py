@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.core.ledger import MAX_AMOUNT, Claim, Grant, Limit
-from proxy.rules.buckets import Verdict
+from proxy.core.ledger import MAX_AMOUNT, Claim, Limit
 from proxy.rules.counters import Line, line_of
 
 MAX_KNOWN: Final = 8192
@@ -74,13 +73,3 @@ def _text(value: str) -> bytes:
     if len(data) < 32:
         return bytes((0xA0 | len(data),)) + data
     return bytes((0xD9, len(data))) + data
-
-
-def grant_of(lease: str | None, verdict: Verdict) -> Grant:
-    """The verdict in the port's words: seconds, and ``None`` for never."""
-    remaining = tuple(verdict.remaining)
-    reset = tuple([us / 1_000_000 for us in verdict.reset])
-    if verdict.denied < 0:
-        return Grant(lease, None, 0.0, remaining, reset)
-    wait = None if verdict.wait < 0 else verdict.wait / 1_000_000
-    return Grant(None, verdict.denied, wait, remaining, reset)

@@ -65,26 +65,16 @@ class Link:
         self._pipe: Pipe | None = None
         self._told: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._risen = asyncio.Event()
         self._failures = 0
         self._behind_since = 0.0
         self._is_said = False
         self._is_closing = False
         self.address: Address | None = None
         self.is_up = False
-        self.connects = 0
-        self.timeouts = 0
 
     def start(self) -> None:
         """Begin to connect."""
         self._task = asyncio.get_running_loop().create_task(self._supervise())
-
-    async def ready(self, within_s: float) -> bool:
-        """Wait for the first connection; for starting up and for tests."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._risen.wait()
-        return self.is_up
 
     def on_up(self, told: Callable[[], None]) -> None:
         """Call ``told`` whenever the server can be reached again."""
@@ -126,7 +116,6 @@ class Link:
 
     def on_behind(self, pipe: Pipe) -> None:
         """A call is overdue: make no more until the server has caught up."""
-        self.timeouts += 1
         if pipe is self._pipe and self.is_up:
             self._behind_since = asyncio.get_running_loop().time()
             self._sink("no answer in time")
@@ -143,7 +132,6 @@ class Link:
 
     def _rise(self) -> None:
         self.is_up = True
-        self._risen.set()
         if self._is_said:
             self._is_said = False
             log.warning("store %s answers again", self.address)
@@ -153,7 +141,6 @@ class Link:
 
     def _sink(self, why: str) -> None:
         self.is_up = False
-        self._risen.clear()
         self._say_down(why)
 
     def _say_down(self, why: str) -> None:
@@ -180,7 +167,6 @@ class Link:
             self._say_down(str(exc) or type(exc).__name__)
             return False
         self._failures = 0
-        self.connects += 1
         self._rise()
         await self._watch(self._pipe)
         return True

@@ -35,7 +35,7 @@ _new: Final = tuple.__new__
 class MemoryLedger:
     """Implements ``core.ledger.Ledger``.
 
-    ``lease_s`` is how long a lease lives without being extended; the longest
+    ``lease_s`` is how long a lease lives; the longest
     exchange has to fit in it.  ``sink`` gets each row of the billing ledger
     as it is made; without one there is none.  Counters that are full again,
     windows that are over and tenants that have neither are dropped as the
@@ -161,14 +161,6 @@ class MemoryLedger:
     ) -> None:
         if self.sink is not None:
             self.sink(Row(tenant, lease, state, charges, record))
-
-    def extend(self, lease: str, ttl_s: float) -> None:
-        """Keep a lease for at least ``ttl_s`` from now."""
-        held = self._open.get(lease)
-        if held is not None:
-            now = int(self._wall() * 1_000_000)
-            if held.expires > now:
-                held.expires = max(held.expires, now + round(ttl_s * 1_000_000))
 
     async def close(self, within_s: float = 5.0) -> None:
         """Nothing waits; see the port."""

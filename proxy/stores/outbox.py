@@ -28,7 +28,7 @@ LATE: Final = 2
 """What the script answers when it has charged without a reservation."""
 
 
-class Entry:
+class Delivery:
     """One settlement.  ``begun`` is the book its reservation was made in, 0 if unknown.
 
     ``is_first`` until it may have reached the store.
@@ -56,7 +56,7 @@ class Outbox:
         self._store = store
         self._settle = settle
         self._limit = limit
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Delivery] = deque()
         self.in_flight = 0
         self.delivered = 0
         self.late = 0
@@ -70,11 +70,11 @@ class Outbox:
 
     def put(self, key: bytes, args: tuple[bytes | str, ...], begun: int) -> None:
         """Send one settlement: ``args`` are the script's but the last."""
-        entry = Entry(self, key, args, begun)
+        delivery = Delivery(self, key, args, begun)
         if self.in_flight < MAX_IN_FLIGHT:
-            self._send(entry)  # in front of what waits: their order is of no account
+            self._send(delivery)  # in front of what waits: their order is of no account
         else:
-            self._keep(entry)
+            self._keep(delivery)
 
     def flush(self) -> None:
         """Send what waits, as much at a time as may be under way.
@@ -84,24 +84,24 @@ class Outbox:
         for _ in range(min(len(self._waiting), MAX_IN_FLIGHT - self.in_flight)):
             self._send(self._waiting.popleft())
 
-    def _send(self, entry: Entry) -> None:
+    def _send(self, delivery: Delivery) -> None:
         self.in_flight += 1
-        seen = "" if entry.is_first else str(entry.begun)
-        self._store.run(self._settle, entry.key, (*entry.args, seen), entry.answer)
+        seen = "" if delivery.is_first else str(delivery.begun)
+        self._store.run(self._settle, delivery.key, (*delivery.args, seen), delivery.answer)
 
-    def answered(self, entry: Entry, reply: object) -> None:
-        """Take the store's word on an entry that was sent."""
+    def answered(self, delivery: Delivery, reply: object) -> None:
+        """Take the store's word on a delivery that was sent."""
         self.in_flight -= 1
         if isinstance(reply, StoreDown):
             if isinstance(reply, Unanswered):
-                entry.is_first = False
-            self._keep(entry)
+                delivery.is_first = False
+            self._keep(delivery)
             return
         if isinstance(reply, hiredis.ReplyError):
-            entry.refusals += 1
-            entry.is_first = False  # some of it may have been written
-            if entry.refusals < MAX_REFUSALS:
-                self._keep(entry)
+            delivery.refusals += 1
+            delivery.is_first = False  # some of it may have been written
+            if delivery.refusals < MAX_REFUSALS:
+                self._keep(delivery)
                 return
             self.lost += 1
             log.error("store refuses a settlement, which is lost: %s", reply)
@@ -111,10 +111,10 @@ class Outbox:
         if self._waiting and self._store.is_up:
             self.flush()
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, delivery: Delivery) -> None:
         if len(self._waiting) < self._limit:
             self._is_full = False
-            self._waiting.append(entry)
+            self._waiting.append(delivery)
             return
         self.lost += 1
         if not self._is_full:

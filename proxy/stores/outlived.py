@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from types import TracebackType
 from typing import Any, Final, Self
+
+from proxy.core.traces import log_trace
 
 AGAIN_S: Final = 0.1
 """Seconds until a task that was cancelled and goes on is cancelled again."""
@@ -34,10 +35,9 @@ class Outlived:
         trace: TracebackType | None,
     ) -> bool:
         """Whether it was a failure, which is dealt with now."""
-        self.is_failed = isinstance(error, Exception)
-        if self.is_failed:
-            frames = "".join(traceback.format_tb(trace))
-            log.error("%s failed: %s\n%s", self._what, type(error).__name__, frames)
+        if isinstance(error, Exception):
+            self.is_failed = True
+            log_trace(log, f"{self._what} failed", error)
         return self.is_failed
 
 

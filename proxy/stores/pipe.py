@@ -50,6 +50,25 @@ class Owner(Protocol):
         ...
 
 
+def into(future: asyncio.Future[Any]) -> Done:
+    """Puts a reply into ``future``, unless nobody waits for it any more."""
+
+    def done(reply: Any) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return done
+
+
+def value_of(reply: Any) -> Any:
+    """A reply that is a value.  Raises ``StoreDown``; an error reply is one too."""
+    if isinstance(reply, hiredis.ReplyError):
+        raise StoreDown(str(reply))
+    if isinstance(reply, StoreDown):
+        raise reply
+    return reply
+
+
 def _ignore(reply: object) -> None:
     """Whoever asked has given up waiting."""
 
@@ -100,18 +119,8 @@ class Pipe(asyncio.Protocol):
     async def call(self, *words: Word) -> Any:
         """Send one command and wait.  Raises ``StoreDown``; an error reply is one too."""
         future: asyncio.Future[Any] = self._loop.create_future()
-
-        def done(reply: Any) -> None:
-            if not future.done():
-                future.set_result(reply)
-
-        self.send(pack(words), done)
-        reply = await future
-        if isinstance(reply, hiredis.ReplyError):
-            raise StoreDown(str(reply))
-        if isinstance(reply, StoreDown):
-            raise reply
-        return reply
+        self.send(pack(words), into(future))
+        return value_of(await future)
 
     def _flush(self) -> None:
         out, self._out = self._out, []

@@ -22,10 +22,10 @@ from proxy.stores.leases import Held, Keeping, Leases, book_key
 from proxy.stores.lines import Counters
 from proxy.stores.outbox import Outbox
 from proxy.stores.outlived import Outlived, ended
-from proxy.stores.pipe import Done, Unanswered, Word
-from proxy.stores.scripts import Script, Scripts
+from proxy.stores.pipe import Unanswered
+from proxy.stores.scripts import Scripts
 from proxy.stores.share import Share
-from proxy.stores.store import Store
+from proxy.stores.store import Store, ask
 
 log = logging.getLogger("sidestream.store")
 
@@ -67,16 +67,6 @@ class RedisLedger:
         self.failures = 0
         self.errors = 0
 
-    @property
-    def outbox(self) -> Outbox:
-        """The settlements that wait, for its counts."""
-        return self._outbox
-
-    @property
-    def replicas(self) -> int:
-        """How many replicas shared the store when it was last heard of."""
-        return self._share.replicas
-
     def look_after(self, tenants: Iterable[str]) -> None:
         """Find what others left behind of these, although nobody asks for them here."""
         self._leases.look_after(tenants)
@@ -96,7 +86,7 @@ class RedisLedger:
         packed = self._counters.pack(claims)
         args = (lease, self._ttl_us, packed, record)
         try:
-            reply = await self._ask(self._scripts.reserve, held.key, args)
+            reply = await ask(self._store, self._scripts.reserve, held.key, args)
         except asyncio.CancelledError:
             # Whoever asked has left, but the store may have granted it.
             self._leases.drop(lease)
@@ -119,15 +109,10 @@ class RedisLedger:
     async def peek(self, order: Order, amounts: tuple[int, ...]) -> Grant:
         """What ``reserve`` would say; see the port."""
         args = ("", 0, self._counters.pack(order.claims(amounts)), b"")
-        reply = await self._ask(self._scripts.reserve, book_key(order.tenant), args)
+        reply = await ask(self._store, self._scripts.reserve, book_key(order.tenant), args)
         if isinstance(reply, list):
             return _grant(None, reply)
         return Grant(None, was_uncounted=True)
-
-    async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._store.run(script, key, args, _into(future))
-        return await future
 
     def _without_store(self, lease: str, held: Held, why: object) -> Grant:
         if isinstance(why, hiredis.ReplyError):
@@ -179,10 +164,6 @@ class RedisLedger:
         packed = self._counters.pack(held.claims, settlement.actual)
         self._outbox.put(held.key, (lease, packed, settlement.record, self._rows), held.begun)
 
-    def extend(self, lease: str, ttl_s: float) -> None:
-        """Keep a lease for at least ``ttl_s`` from now."""
-        self._leases.extend(lease, ttl_s)
-
     async def rows(self, tenant: str, after: str = "-", count: int = 200) -> list[tuple[str, Row]]:
         """The billing ledger of ``tenant`` after an id, oldest first, with the ids.
 
@@ -228,7 +209,7 @@ class RedisLedger:
         if self._task is not None:
             await ended(self._task)
             self._task = None
-            await self._ask(self._scripts.beat, REPLICAS, (self._name, 0))
+            await ask(self._store, self._scripts.beat, REPLICAS, (self._name, 0))
         await self._store.close()
 
     def status(self) -> dict[str, object]:
@@ -250,14 +231,6 @@ class RedisLedger:
             "waiting": box.waiting,
             "lost": box.lost,
         }
-
-
-def _into(future: asyncio.Future[Any]) -> Done:
-    def done(reply: Any) -> None:
-        if not future.done():
-            future.set_result(reply)
-
-    return done
 
 
 def _grant(lease: str | None, reply: list[int]) -> Grant:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from proxy.stores.pipe import Done, Word
+from proxy.stores.pipe import Done, Word, into
 from proxy.stores.scripts import Script
 
 
@@ -39,3 +40,10 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go."""
         ...
+
+
+async def ask(store: Store, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
+    """Run a script and wait: what ``done`` would get, so errors are returned too."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    store.run(script, key, args, into(future))
+    return await future

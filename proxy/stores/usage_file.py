@@ -36,7 +36,6 @@ class UsageFile:
         self._begun = b""  # of the line that _left goes on with
         self._is_failing = False
         self.lost = 0
-        self.written = 0
 
     def move(self, path: Path, rotate: int, keep: int) -> None:
         """Write there from now on, also what waits; a line begun here is whole there."""
@@ -63,7 +62,6 @@ class UsageFile:
     def flush(self) -> None:
         """Write what waits.  A failure is logged once and tried again."""
         self._left += b"".join(self._waiting)
-        self.written += len(self._waiting)
         self._waiting.clear()
         if not self._left:
             return

@@ -143,6 +143,8 @@ class SealedVault:
     ) -> None:
         """Keep several, which are given back no lease but that of the first."""
         if era != self._shared.salt(scope) or seconds < LEAST_S:
+            if pairs:
+                self.release(scope, pairs[0][0])
             return
         near = min(NEAR_S, seconds) if self._is_far else seconds
         until = self._clock.now() + near

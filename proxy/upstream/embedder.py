@@ -9,16 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from proxy.core.semantic import Vector
+from proxy.rules.patience import Patience
 from proxy.upstream.ask import MAX_ANSWER, answer_of
 from proxy.upstream.target import Upstream
 
 log = logging.getLogger("sidestream.semantic")
-
-IN_A_ROW: Final = 5
-"""Failures after which the upstream is left alone."""
-
-REST_S: Final = 5.0
-"""Seconds that it is left alone."""
 
 MAX_DIMENSION: Final = 16_384
 
@@ -37,14 +32,13 @@ class UpstreamEmbedder:
         self._upstream = upstream
         self._model = model
         self._now = now
-        self._failures = 0
-        self._rests_until = 0.0
+        self._patience = Patience()
 
     async def embed(self, texts: Sequence[str], timeout_s: float) -> list[Vector] | None:
         """One vector a text; ``None`` if late, at any fault, and while it is left alone."""
         if not texts:
             return []
-        if self._rests_until > self._now():
+        if self._patience.is_out(self._now()):
             return None
         asked = {"model": self._model, "input": list(texts), "encoding_format": "float"}
         answer = await answer_of(
@@ -53,16 +47,12 @@ class UpstreamEmbedder:
         )  # fmt: skip
         vectors = vectors_of(answer.data, len(texts))
         if vectors is not None:
-            self._failures = 0
+            self._patience.answered()
             return vectors
         if 400 <= answer.status < 500 and answer.status not in NOT_OF_TEXTS:
             return None  # who asks for such texts is not to take it from others
-        self._failures += 1
-        if self._failures == IN_A_ROW:
+        if self._patience.failed(self._now()):
             log.warning("%s gives no embeddings of %s", self._upstream.name, self._model)
-        if self._failures >= IN_A_ROW:
-            # One more failure after the rest is enough for another.
-            self._rests_until = self._now() + REST_S
         return None
 
 

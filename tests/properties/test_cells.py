@@ -5,10 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.ledger import Claim, Limit, Order, Settlement
+from proxy.core.ledger import Claim, Grant, Limit, Order, Settlement
 from proxy.rules.buckets import Book, reserve
-from proxy.rules.settlement import extend, forget_gone, settle, sweep
-from proxy.stores.lines import Counters, grant_of
+from proxy.rules.settlement import forget_gone, settle, sweep
+from proxy.stores.lines import Counters
 from proxy.stores.memory import MemoryLedger
 
 LEASE_S = 30.0
@@ -22,6 +22,16 @@ LIMITS = [
 ]
 USUAL = (2, 900, 1, 2500, 10**14)
 HUGE = 2**53 - 1
+
+
+def grant_of(lease, verdict):
+    """The model's verdict in the port's words: seconds, and ``None`` for never."""
+    remaining = tuple(verdict.remaining)
+    reset = tuple(us / 1_000_000 for us in verdict.reset)
+    if verdict.denied < 0:
+        return Grant(lease, None, 0.0, remaining, reset)
+    wait = None if verdict.wait < 0 else verdict.wait / 1_000_000
+    return Grant(None, verdict.denied, wait, remaining, reset)
 
 
 @st.composite
@@ -47,7 +57,6 @@ STEPS = st.one_of(
     st.tuples(
         st.just("turn"), st.sampled_from([1, 20_000, 200_000, 3_000_000, 31_000_000, 86_400_000_000])
     ),
-    st.tuples(st.just("extend"), st.integers(0, 9), st.sampled_from([1.0, 60.0])),
 )  # fmt: skip
 
 
@@ -120,12 +129,6 @@ class Both:
         row = settle(self.book, self.now, lease, lines, b'{"n":1}', self.book.born)
         if row is not None:
             self.model_rows.append(row)
-
-    def extend(self, which, ttl_s):
-        if which < len(self.leases):
-            lease = self.leases[which][0]
-            self.ledger.extend(lease, ttl_s)
-            extend(self.book, self.now, lease, int(ttl_s * 1e6))
 
 
 @given(st.lists(STEPS, min_size=5, max_size=40))

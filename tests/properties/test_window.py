@@ -17,7 +17,7 @@ from proxy.rules.globs import GlobSet
 from proxy.rules.guards import Guard
 from proxy.rules.patterns import Finder, Pattern
 from proxy.rules.toolbox import Toolbox
-from proxy.rules.window import Window, find_in_answer
+from proxy.rules.window import Window
 from tests.corpus.evasions import EVASIONS
 from tests.kit import exchange
 
@@ -58,7 +58,7 @@ def test_any_tearing_gives_the_verdict_of_the_whole(made):
     text, pieces = made
 
     for finder in (WORDS, BANNED):
-        whole = find_in_answer(finder, text)
+        whole = verdict_of(finder, [text])
         assert verdict_of(finder, pieces) == whole
         assert verdict_of(finder, text) == whole
 
@@ -68,16 +68,16 @@ def test_wherever_it_stands_it_is_found(before, way, after):
     hidden = EVASIONS[way]("drop table users;")
     filler = "Lorem ipsum dolor sit amet. " * 80
 
-    assert find_in_answer(BANNED, f"{filler[:before]}. {hidden} {filler[:after]}") == "sql"
+    assert verdict_of(BANNED, [f"{filler[:before]}. {hidden} {filler[:after]}"]) == "sql"
 
 
 @given(st.integers(0, 1400))
 def test_a_word_that_goes_on_is_another_word_at_every_place(before):
     filler = ("Lorem ipsum dolor sit amet. " * 80)[:before]
 
-    assert find_in_answer(WORDS, f"{filler} drop tablets. {filler}") == ""
-    assert find_in_answer(WORDS, f"{filler} raindrop table. {filler}") == ""
-    assert find_in_answer(WORDS, f"x{filler} only here {filler}") == ""
+    assert verdict_of(WORDS, [f"{filler} drop tablets. {filler}"]) == ""
+    assert verdict_of(WORDS, [f"{filler} raindrop table. {filler}"]) == ""
+    assert verdict_of(WORDS, [f"x{filler} only here {filler}"]) == ""
 
 
 def test_a_suspicion_is_dropped_when_the_word_goes_on():
@@ -152,7 +152,7 @@ def test_choices_do_not_mix(one, other):
 
     _, found = played(half, [*frames, Frame.of(b"[DONE]")])
 
-    assert bool(found) == bool(find_in_answer(WORDS, one[0]) or find_in_answer(WORDS, other[0]))
+    assert bool(found) == bool(verdict_of(WORDS, [one[0]]) or verdict_of(WORDS, [other[0]]))
 
 
 ODD = st.recursive(

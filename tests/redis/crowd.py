@@ -55,7 +55,7 @@ async def main(url, seed, seconds):
     await asyncio.gather(*[client(ledger, chance, ends, told) for _ in range(CLIENTS)])
     told["ended"] = time.monotonic()
     await ledger.close(5.0)
-    told["lost"] = ledger.outbox.lost
+    told["lost"] = ledger.status()["lost"]
     json.dump(told, sys.stdout)
 
 

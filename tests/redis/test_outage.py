@@ -85,7 +85,7 @@ async def test_what_was_used_in_an_outage_is_charged_once_when_it_ends(own_serve
     during = [await ledger.reserve(*order_of("acme", claims), b"guess") for _ in range(5)]
     for grant in [*before, *during]:
         ledger.settle(grant.lease, Settlement((7,), b"used"))
-    assert ledger.outbox.waiting + ledger.outbox.in_flight == 10
+    assert ledger.status()["settled"] == 0
 
     own_server.thaw() if how == "freeze" else own_server.start()
     await until(lambda: ledger.status()["settled"] == 10, 10)
@@ -94,21 +94,22 @@ async def test_what_was_used_in_an_outage_is_charged_once_when_it_ends(own_serve
     assert await used_of(ledger, limit) == 70
     assert sum(c.amount for row in rows for c in row.charges) == 70
     assert len({row.lease for row in rows}) == len(rows) == 10
-    assert ledger.outbox.lost == 0
+    assert ledger.status()["lost"] == 0
 
 
 async def test_a_reply_that_was_lost_is_asked_for_again_and_counts_once(own_server, connect):
     """The settlement was carried out, but the connection went before its answer came."""
     ledger = await connect(own_server.url)
-    limit = day()
+    limit, risen = day(), asyncio.Event()
+    ledger._store.on_up(risen.set)
     for _ in range(50):
         grant = await ledger.reserve(*order_of("acme", (Claim(limit, "tenant", 100),)), b"guess")
         ledger.settle(grant.lease, Settlement((7,), b"used"))
         await asyncio.sleep(0)  # the write has left
-        connects = ledger._store.connects
+        risen.clear()
         ledger._store._pipe.abort()
-        await until(lambda: ledger._store.is_up and ledger._store.connects > connects)  # noqa: B023
-    await until(lambda: not ledger.outbox.waiting and not ledger.outbox.in_flight)
+        await risen.wait()
+    await until(lambda: ledger.status()["settled"] == 50)
 
     rows = [row for _, row in await ledger.rows("acme")]
     assert await used_of(ledger, limit) == 350
@@ -161,7 +162,7 @@ async def test_a_replica_knows_its_share(own_server, connect):
     ledgers = [await connect(own_server.url) for _ in range(3)]
     for ledger in ledgers:
         ledger._say_alive()
-    await until(lambda: all(ledger.replicas == 3 for ledger in ledgers))
+    await until(lambda: all(ledger.status()["replicas"] == 3 for ledger in ledgers))
     own_server.kill()
     limit = day(cap=90, on_failure="local")
     one = slots(cap=2)

@@ -142,7 +142,7 @@ async def test_a_switch_works_for_all_replicas(tmp_path, server):
         await connected(other)
         await one.worker.accounts.switch("tenant", "acme", is_off=True)
         here = await ask(one.port, request(body=STREAM))
-        await other.worker.accounts._shared.refresh()
+        await until(other.worker.accounts.switches.words)
         there = await ask(other.port, request(body=STREAM))
 
     assert_refused(here, 403, "disabled")

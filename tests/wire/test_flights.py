@@ -13,7 +13,7 @@ CACHED = '  - {name: c, match: {model: "*"}, targets: [{upstream: main}], retry:
 EMBEDDINGS = "/v1/embeddings"
 
 
-def cached(tmp_path, port, settings="ttl: 1h"):
+def cached(tmp_path, port, settings="ttl: 1h", **parts):
     return program(
         tmp_path,
         port,
@@ -21,6 +21,7 @@ def cached(tmp_path, port, settings="ttl: 1h"):
         more=f"cache: {{kept: {{{settings}}}}}",
         first="9s",
         idle="9s",
+        **parts,
     )
 
 
@@ -28,13 +29,6 @@ async def until(is_so):
     async with asyncio.timeout(5):
         while not is_so():
             await asyncio.sleep(0.005)
-
-
-class Kept:
-    """A log that is a list."""
-
-    def __init__(self, lines):
-        self.write = lines.append
 
 
 def state(answer):
@@ -251,23 +245,24 @@ async def test_a_purge_of_another_answer_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
-async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(tmp_path, is_stream):
+async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(
+    tmp_path, log_lines, is_stream
+):
     async def script(peer):
         if is_stream:
             await peer.send(SSE_HEAD, framed(ROLE), framed(chunk({"content": "Hi"})))
         await peer.left()
 
-    lines, usage = [], tmp_path / "usage.jsonl"
+    usage = tmp_path / "usage.jsonl"
     async with (
         Scripted([script]) as up,
         program(
             tmp_path, up.port, routes=CACHED, tenant=", limits: some", first="9s", idle="9s",
-            usage=f"usage: {{to: {usage}}}, ",
+            usage=f"usage: {{to: {usage}}}, ", requests="stdout",
             more='cache: {kept: {}}\nlimits: {some: {tokens_per_day: 1M}}\n'
             'prices: {"*": {input: 1, output: 2}}',
         ) as running,
     ):  # fmt: skip
-        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(request(body={**COLD, "stream": is_stream}))
         if is_stream:
@@ -275,9 +270,9 @@ async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(t
         else:
             await until(lambda: up.requests)
         writer.transport.abort()
-        await until(lambda: lines)
+        await until(log_lines)
         await until(up.peer_left.is_set)
-    line, row = orjson.loads(lines[0]), orjson.loads(usage.read_bytes())
+    line, row = orjson.loads(log_lines()[0]), orjson.loads(usage.read_bytes())
 
     assert (line["end"], line["target"], line["attempts"]) == ("client_gone", "main", 1)
     assert line["tokens_in"] == row["in"] > 0
@@ -285,7 +280,7 @@ async def test_who_leaves_what_it_began_is_logged_with_what_the_ledger_charges(t
     assert round(line["cost_usd"] * 1e9) == row["nanos"] > 0
 
 
-async def test_who_joins_late_waits_no_time_and_never_less(tmp_path):
+async def test_who_joins_late_waits_no_time_and_never_less(tmp_path, log_lines):
     gate = asyncio.Event()
 
     async def script(peer):
@@ -293,9 +288,10 @@ async def test_who_joins_late_waits_no_time_and_never_less(tmp_path):
         await gate.wait()
         await peer.send(framed(STOP), framed(DONE), b"0\r\n\r\n")
 
-    lines = []
-    async with Scripted([script]) as up, cached(tmp_path, up.port) as running:
-        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, requests="stdout") as running,
+    ):
         asking = []
         for _ in range(2):
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
@@ -306,24 +302,22 @@ async def test_who_joins_late_waits_no_time_and_never_less(tmp_path):
         for reader, writer in asking:
             await reader.readuntil(b"[DONE]")
             writer.close()
-        await until(lambda: len(lines) == 2)
+        await until(lambda: len(log_lines()) == 2)
 
-    assert [orjson.loads(line)["notes"]["cache"] for line in lines] == ["miss", "follow"]
-    assert all(orjson.loads(line)["ttft_ms"] >= 0 for line in lines)
+    lines = [orjson.loads(line) for line in log_lines()]
+    assert [line["notes"]["cache"] for line in lines] == ["miss", "follow"]
+    assert all(line["ttft_ms"] >= 0 for line in lines)
 
 
-async def test_the_first_byte_of_a_whole_answer_is_not_there_before_it_comes(tmp_path):
+async def test_the_first_byte_of_a_whole_answer_is_not_there_before_it_comes(tmp_path, log_lines):
     async def script(peer):
         await asyncio.sleep(0.05)
         await peer.send(json_answer())
 
-    lines = []
-    async with Scripted([script]) as up, program(tmp_path, up.port) as running:
-        running.worker.plane.current.pipeline.stages[0]._log = Kept(lines)
+    async with Scripted([script]) as up, program(tmp_path, up.port, requests="stdout") as running:
         await ask(running.port, request(body=CHAT))
-        await until(lambda: lines)
 
-    assert orjson.loads(lines[0])["ttft_ms"] >= 50
+    assert orjson.loads(log_lines()[0])["ttft_ms"] >= 50
 
 
 @pytest.mark.parametrize("limits", ["", ", limits: some"])

@@ -13,11 +13,6 @@ from tests.scripted import ROLE, SSE_HEAD, WORDS, Scripted, framed, json_answer,
 from tests.wire.test_operating import Command, children
 
 
-class Kept(list):
-    def write(self, line):
-        self.append(line)
-
-
 async def hangs(peer):
     await peer.left()
 
@@ -35,13 +30,14 @@ def parts_of(is_cached):
 
 
 @pytest.mark.parametrize("is_cached", [False, True])
-async def test_a_stream_that_is_cut_says_why(tmp_path, is_cached):
-    lines = Kept()
+async def test_a_stream_that_is_cut_says_why(tmp_path, log_lines, is_cached):
+    parts = parts_of(is_cached)
     async with (
         Scripted([stalls]) as upstream,
-        program(tmp_path, upstream.port, first="20s", idle="20s", **parts_of(is_cached)) as running,
+        program(
+            tmp_path, upstream.port, first="20s", idle="20s", requests="stdout", **parts
+        ) as running,
     ):
-        running.worker.plane.current.pipeline.stages[0]._log = lines
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(request(body={**STREAM, "temperature": 0}))
         await reader.readuntil(b"Hi")
@@ -53,7 +49,7 @@ async def test_a_stream_that_is_cut_says_why(tmp_path, is_cached):
 
     assert b'"code":"shutting_down"' in rest
     assert b"[DONE]" not in rest
-    line = orjson.loads(lines[-1])
+    line = orjson.loads(log_lines()[-1])
     assert (line["end"], line["error"]) == ("refused", "shutting_down")
 
 

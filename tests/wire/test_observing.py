@@ -9,14 +9,6 @@ from tests.scripted import Scripted, json_answer, says
 REFUSED = {"error": {"message": "no", "type": "x", "param": None, "code": None}}
 
 
-def kept_lines(running):
-    """The log lines of a program, as they come."""
-    lines = []
-    record = running.worker.plane.current.pipeline.stages[0]
-    record._log = type("Kept", (), {"write": staticmethod(lines.append)})
-    return lines
-
-
 async def metrics_of(running):
     answer = await ask(running.worker.admin_port, request("/metrics", method="GET", key=None))
     return answer.body.decode()
@@ -26,17 +18,16 @@ async def metrics_of(running):
     ("status", "fault"), [(500, "upstream"), (429, "upstream"), (401, "upstream"), (400, "client")]
 )
 async def test_an_error_of_the_provider_is_counted_and_logged_by_whose_fault_it_is(
-    tmp_path, status, fault
+    tmp_path, log_lines, status, fault
 ):
     async with (
         Scripted([says(json_answer(REFUSED, status))]) as up,
-        program(tmp_path, up.port, attempts=2) as running,
+        program(tmp_path, up.port, attempts=2, requests="stdout") as running,
     ):
-        lines = kept_lines(running)
         answer = await ask(running.port, request(body=CHAT))
         metrics = await metrics_of(running)
 
-    line = orjson.loads(lines[0])
+    line = orjson.loads(log_lines()[0])
     assert (answer.status, answer.json["error"]["message"]) == (status, "no")
     assert f'sidestream_errors_total{{code="upstream_{status}",fault="{fault}"}} 1.0' in metrics
     assert (line["end"], line["fault"], line["error"]) == ("complete", fault, f"upstream_{status}")
@@ -57,7 +48,7 @@ async def test_a_key_that_the_client_sent_through_is_its_own_fault(tmp_path):
 
 
 @pytest.mark.parametrize("more", ["", "cached"])
-async def test_a_pause_between_attempts_is_not_our_overhead(tmp_path, more):
+async def test_a_pause_between_attempts_is_not_our_overhead(tmp_path, log_lines, more):
     busy = json_answer(REFUSED, 503, ("retry-after-ms: 80",))
     parts = {"more": "cache: {c: {}}"} if more else {}
     cache = ", cache: c" if more else ""
@@ -67,16 +58,15 @@ async def test_a_pause_between_attempts_is_not_our_overhead(tmp_path, more):
     )
     async with (
         Scripted([says(busy), says(json_answer())]) as up,
-        program(tmp_path, up.port, routes=routes, **parts) as running,
+        program(tmp_path, up.port, routes=routes, requests="stdout", **parts) as running,
     ):
-        lines = kept_lines(running)
         answer = await ask(running.port, request(body={**CHAT, "temperature": 0}))
 
     timing = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     assert answer.headers["x-sidestream-attempts"] == "2"
     assert float(timing["retry"]) >= 79
     assert float(answer.headers["x-sidestream-overhead-ms"]) < 60
-    assert orjson.loads(lines[0])["retry_ms"] >= 79
+    assert orjson.loads(log_lines()[0])["retry_ms"] >= 79
 
 
 @pytest.mark.parametrize("status", [401, 403])

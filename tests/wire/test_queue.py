@@ -290,13 +290,14 @@ async def test_a_reload_lets_in_who_waits_and_keeps_the_count(tmp_path):
     assert (gate.in_flight, gate.waiting) == (0, 0)
 
 
-async def test_waiting_is_logged_and_is_no_overhead_of_ours(tmp_path):
-    held, lines = Held(), []
+async def test_waiting_is_logged_and_is_no_overhead_of_ours(tmp_path, log_lines):
+    held = Held()
     async with (
         Scripted([held]) as upstream,
-        program(tmp_path, upstream.port, **bounded(upstream.port, "max: 1")) as running,
+        program(
+            tmp_path, upstream.port, requests="stdout", **bounded(upstream.port, "max: 1")
+        ) as running,
     ):
-        running.worker.plane.current.pipeline.stages[0]._log = Lines(lines)
         first = later(running.port, request(body=CHAT))
         await until(lambda: held.now == 1)
         second = later(running.port, request(body=CHAT))
@@ -307,16 +308,9 @@ async def test_waiting_is_logged_and_is_no_overhead_of_ours(tmp_path):
         await running.settled()
 
     assert float(answers[1].headers["x-sidestream-overhead-ms"]) < 200
-    waited = [line["queue_ms"] for line in map(orjson.loads, lines) if "queue_ms" in line]
+    waited = [line["queue_ms"] for line in map(orjson.loads, log_lines()) if "queue_ms" in line]
     assert len(waited) == 1
     assert waited[0] >= 300
-
-
-class Lines:
-    """A request log that keeps its lines."""
-
-    def __init__(self, lines):
-        self.write = lines.append
 
 
 # A server with eight slots in real time, a flood before it, and somebody else.

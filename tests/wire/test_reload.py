@@ -1,6 +1,7 @@
 """What a reload leaves of what goes on, and what a refused one must not touch."""
 
 import asyncio
+import base64
 
 import pytest
 
@@ -67,21 +68,48 @@ async def test_a_refused_reload_leaves_deadlines_gates_and_connections_alone(tmp
 
 async def test_a_refused_reload_leaves_what_caches_hold(tmp_path):
     more = "cache: {c: {ttl: 1h, max_size: 1MiB}}"
+    cold = request(body={**CHAT, "temperature": 0})
     routes = '  - {name: cached, match: {model: "m"}, targets: [{upstream: main}], cache: c}'
     async with (
         Scripted([says(json_answer())]) as upstream,
         program(tmp_path, upstream.port, more=more, routes=routes) as running,
     ):
-        caches = running.worker.caches
-        before = dict(caches._vaults)
+        await ask(running.port, cold)
+        before = running.worker.caches.status()
         problems = await _reloaded(
             running, tmp_path, ("1MiB", "2MiB"), ("c: {", "d: {"), ("cache: c", "cache: d"),
             OTHER_STORE,
         )  # fmt: skip
+        after = running.worker.caches.status()
+        again = await ask(running.port, cold)
 
     assert problems
-    assert caches._vaults == before
-    assert {vault.memory.limit for (name, _), vault in before.items() if name == "c"} == {1 << 20}
+    assert before["caches"]["c"]["entries"] == 1
+    assert after == before
+    assert again.headers["x-sidestream-cache"] == "hit"
+
+
+async def test_first_answers_outlive_a_reload_that_was_refused(tmp_path):
+    """Their key was to be another, and limits are looked at last of all."""
+    first, second = (base64.b64encode(letter * 32).decode() for letter in (b"k", b"o"))
+    slow = ("600/min", "{rate: 1/d, burst: 1099511627776}")
+    more = f"cache: {{c: {{encrypt: {first}}}}}\nlimits: {{some: {{requests: 600/min}}}}"
+    post = request(body=CHAT, headers=["Idempotency-Key: one"])
+    async with (
+        Scripted([says(json_answer())]) as upstream,
+        program(tmp_path, upstream.port, more=more, tenant=", limits: some") as running,
+    ):
+        await ask(running.port, post)
+        refused = await _reloaded(running, tmp_path, (first, second), slow)
+        shown = running.worker.caches.status()["caches"]
+        mended = await _reloaded(running, tmp_path, (second, first), slow[::-1])
+        again = await ask(running.port, post)
+
+    assert "too large for so slow a rate" in refused[0]
+    assert not mended
+    assert shown["idempotency"]["entries"] == 1
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("more", ["", "rotate: 2MiB"], ids=["unchanged", "changed"])

@@ -167,16 +167,6 @@ async def test_shadow_costs_nobody_anything_and_measures(tmp_path):
         assert 'sidestream_cache_semantic_error_at_most{cache="answers"} 0.97' in exposition
 
 
-class Lines:
-    """A request log that keeps its lines."""
-
-    def __init__(self):
-        self.kept = []
-
-    def write(self, line):
-        self.kept.append(line)
-
-
 def logged(caplog):
     """Who was or would be given whose answer, and the verdict, by request ids."""
     lines = [r.message for r in caplog.records if r.name == "sidestream.semantic"]
@@ -206,29 +196,28 @@ async def test_the_log_says_which_request_would_be_given_whose_answer(tmp_path, 
         assert not any(word in caplog.text for word in ("capital", "Paris", "hare", "Slow"))
 
 
-async def test_the_log_line_of_a_hit_names_the_request_that_was_matched(tmp_path, caplog):
+async def test_the_log_line_of_a_hit_names_the_request_that_was_matched(
+    tmp_path, caplog, log_lines
+):
     caplog.set_level("INFO")
-    lines = Lines()
     async with (
         Scripted([says_text("Paris"), says_text("Lyon")]) as up,
         Judge(embeds) as encoder,
-        semantic(tmp_path, up.port, encoder, more=", verify: 100%") as running,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%", requests="stdout") as running,
     ):
-        running.worker.app._log = lines
-        running.worker._swap(running.worker.reloader._loaded)
         first = await ask(running.port, request(body=chat(QUESTION)))
         await learned(running)
         served = await ask(running.port, request(body=chat(LIKE)))
         await until(lambda: logged(caplog))
 
-        ids = [a.headers["x-request-id"] for a in (first, served)]
-        notes = [orjson.loads(line) for line in lines.kept]
-        hit = next(line for line in notes if line["notes"]["cache"] == "semantic")
-        assert (hit["id"], hit["notes"]["asker"]) == (ids[1], ids[0])
-        assert hit["notes"]["cosine"] == served.headers["x-sidestream-similarity"]
-        (line,) = logged(caplog)
-        assert f"request {ids[1]} was given the answer to {ids[0]}, cosine " in line
-        assert line.endswith(": wrong")
+    ids = [a.headers["x-request-id"] for a in (first, served)]
+    notes = [orjson.loads(line) for line in log_lines()]
+    hit = next(line for line in notes if line["notes"]["cache"] == "semantic")
+    assert (hit["id"], hit["notes"]["asker"]) == (ids[1], ids[0])
+    assert hit["notes"]["cosine"] == served.headers["x-sidestream-similarity"]
+    (line,) = logged(caplog)
+    assert f"request {ids[1]} was given the answer to {ids[0]}, cosine " in line
+    assert line.endswith(": wrong")
 
 
 async def test_calls_for_vectors_are_counted_and_their_price_is_told(tmp_path):

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from proxy.config.load import load
 from tests.program import CHAT, STREAM, ask, assert_refused, program, request
 from tests.provider import ISSUER, forged, jwks, public_jwk
 from tests.provider import token as signed_token
@@ -113,7 +114,7 @@ async def test_scopes_open_paths_within_those_of_the_tenant(tmp_path):
 async def test_a_key_file_that_comes_later_is_read_when_it_is_there(tmp_path):
     async with running(tmp_path) as (proxy, _):
         early = await ask(proxy.port, request(body=CHAT, key=token()))
-        notes = [str(n) for n in proxy.worker.reloader._loaded.notes]
+        notes = [str(n) for n in load(tmp_path / "sidestream.yaml", {}).notes]
         (tmp_path / "jwks.json").write_bytes(jwks(public_jwk("RSA")))
         assert await proxy.worker.reloader.reload() == []
         later = await ask(proxy.port, request(body=CHAT, key=token()))
@@ -176,16 +177,14 @@ async def test_a_provider_that_is_down_takes_nobody_with_it(tmp_path):
     assert "sidestream_jwks_fetch_failures_total" in metrics.body.decode()
 
 
-async def test_a_log_line_names_the_token_as_such_and_nobody(tmp_path):
+async def test_a_log_line_names_the_token_as_such_and_nobody(tmp_path, log_lines):
     (tmp_path / "jwks.json").write_bytes(jwks(public_jwk("RSA")))
-    lines = []
-    async with running(tmp_path) as (proxy, _):
-        record = proxy.worker.plane.current.pipeline.stages[0]
-        record._log = type("Kept", (), {"write": staticmethod(lines.append)})
+    async with running(tmp_path, requests="stdout") as (proxy, _):
         text = token()
         await ask(proxy.port, request(body=CHAT, key=text))
         await proxy.settled()
 
-    assert orjson.loads(lines[0])["key"] == "jwt"
-    assert b"alice" not in lines[0]
-    assert text.encode() not in lines[0]
+    (line,) = log_lines()
+    assert orjson.loads(line)["key"] == "jwt"
+    assert "alice" not in line
+    assert text not in line

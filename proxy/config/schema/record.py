@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-from proxy.config.nodes import NOWHERE, Place
+from proxy.config.nodes import NOWHERE, Place, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,10 @@ class Record:
     place: Place = field(default=NOWHERE, compare=False, repr=False)
     where: str = field(default="$", compare=False, repr=False)
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def problem(self, path: str, message: str) -> Problem:
+        """What is wrong with it, or with what stands in it at ``path`` (``.name``)."""
+        return Problem(self.place, f"{self.where}{path}", message)
 
 
 def setting(

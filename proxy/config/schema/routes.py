@@ -151,3 +151,8 @@ class Route(Record):
                 raise ValueError(f"split_by: {part!r} is not tenant, user or header:NAME")
         if len(self.targets) > 1 and not any(t.weight for t in self.targets):
             raise ValueError("all weights are 0, so nothing could be chosen")
+
+    def asked(self) -> tuple[Target, ...]:
+        """Everyone whom it may ask, in whatever case."""
+        more = (self.escalate.to,) if self.escalate is not None else ()
+        return (*self.targets, *self.fallback, *more)

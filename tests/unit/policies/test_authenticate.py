@@ -6,7 +6,7 @@ import pytest
 
 from proxy.core.errors import PathNotAllowed, Unauthenticated
 from proxy.core.ports import Identity
-from proxy.policies.authenticate import AuthenticatePolicy, Caller, Issuer, Key
+from proxy.policies.authenticate import ApiKey, AuthenticatePolicy, Caller, Issuer
 from tests.kit import FakeClock, exchange
 
 JWT = "aGVhZA.Ym9keQ.c2ln"
@@ -37,7 +37,7 @@ def policy(tokens=None, *, anonymous=None, scopes=None):
         "acme": Caller("acme", lambda x: "/files" not in x.path, {"team": "a"}),
         "all": Caller("all", lambda _: True),
     }
-    keys = (Key("acme", sha256(JWT.encode() + b"-key").digest(), "one"),)
+    keys = (ApiKey("acme", sha256(JWT.encode() + b"-key").digest(), "one"),)
     issuer = Issuer(tokens, scopes or {}) if tokens is not None else None
     return AuthenticatePolicy(callers, keys, anonymous, FakeClock(), issuer)
 

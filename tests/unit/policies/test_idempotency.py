@@ -8,7 +8,7 @@ from proxy.core.cache import Found, Key
 from proxy.core.exchange import End, Head
 from proxy.core.fills import Fills, Flights
 from proxy.policies.idempotency import IdempotencyPolicy, KeyReused, _is_same
-from proxy.shared import LoopTasks
+from proxy.tasks import LoopTasks
 from tests.kit import FakeClock, exchange
 
 

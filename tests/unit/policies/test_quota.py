@@ -65,7 +65,7 @@ class Desk:
         return grant.remaining
 
 
-def desk(*bounds, users=(), ledger=None, price=PRICE):
+def desk(*bounds, users=(), models=(), table=None, ledger=None, price=PRICE):
     clock = FakeClock()
     made = Desk(None, None, clock)
     made.ledger = ledger or MemoryLedger(clock, made.rows.append)
@@ -86,9 +86,11 @@ def desk(*bounds, users=(), ledger=None, price=PRICE):
         refused=lambda tenant, limit: made.refused.append((tenant, limit)),
     )
     tenancy = Tenancy(
-        own=Allowance(bounds=bounds), users=Allowance(bounds=users) if users else None
+        own=Allowance(bounds=bounds),
+        users=Allowance(bounds=users) if users else None,
+        models=models,
     )
-    made.policy = QuotaPolicy(AllowanceTable({"acme": tenancy}), means)
+    made.policy = QuotaPolicy(AllowanceTable({"acme": tenancy} if table is None else table), means)
     return made
 
 
@@ -353,11 +355,8 @@ async def test_a_hit_that_is_charged_passes_a_budget_that_leaves_hits():
 
 
 async def test_what_a_budget_leads_to_has_limits_of_its_own():
-    d = desk(money("route_to", model="small"))
     small = Allowance(bounds=(bound(REQUESTS, "requests", by="model", scope="model/small"),))
-    own = d.policy._table._tenants["acme"].own
-    tenancy = Tenancy(own=own, models=((GlobSet(("small",)), small),))
-    d.policy._table = AllowanceTable({"acme": tenancy})
+    d = desk(money("route_to", model="small"), models=((GlobSet(("small",)), small),))
     await d.policy.on_request(asked(prompt=950, output=0))
     for _ in range(2):
         await d.policy.on_request(asked(prompt=100, output=0))
@@ -404,8 +403,7 @@ async def test_users_are_counted_by_a_hash_and_apart():
 
 
 async def test_a_tenant_without_limits_is_only_written_down():
-    d = desk()
-    d.policy._table = AllowanceTable({})
+    d = desk(table={})
     x = answered(asked())
     await d.policy.on_request(x)
     d.policy.on_end(x, End("complete"))

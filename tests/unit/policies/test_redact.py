@@ -14,7 +14,7 @@ from proxy.core.errors import (
 from proxy.core.exchange import Head
 from proxy.core.frame import Frame
 from proxy.policies.redact import RedactPolicy
-from proxy.redact import engine, vault
+from proxy.redact import engine, pseudonyms
 from proxy.redact.memory import Conversations
 from tests.kit import FakeIntake, exchange
 from tests.redaction import KEY, ruleset
@@ -150,7 +150,7 @@ async def test_without_its_service_a_closed_ruleset_refuses_and_an_open_one_does
 async def test_a_pseudonym_is_restored_where_the_answer_made_it_a_key():
     made = policy()
     x = await redacted(made, MAIL)
-    name = next(iter(x.redaction.vault.originals))
+    name = next(iter(x.redaction.pseudonyms.originals))
     answer = orjson.dumps({"found": {name: 1, "text": f"to {name}"}})
 
     # Without a digit it looks like a name of the protocol's.
@@ -190,7 +190,7 @@ async def test_an_answer_that_holds_too_much_to_look_at_is_stopped_if_closed(mon
 
 
 async def test_a_request_with_more_than_can_be_replaced_is_refused_if_closed(monkeypatch):
-    monkeypatch.setattr(vault, "MAX_ORIGINALS", 1)
+    monkeypatch.setattr(pseudonyms, "MAX_ORIGINALS", 1)
     both = "jane@example.com and john@example.com"
     with pytest.raises(RedactionFailed):
         await redacted(policy(), both)

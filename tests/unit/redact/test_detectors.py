@@ -174,7 +174,7 @@ def test_a_hash_is_the_same_for_the_same_value_and_cannot_be_restored():
 
     assert one.request_text("jane@acme.org").startswith("EMAIL_")
     assert one.request_text("jane@acme.org") == one.request_text("JANE@acme.org")
-    assert one.vault.originals == {}
+    assert one.pseudonyms.originals == {}
 
 
 def test_a_block_names_the_rule_and_the_kind():

@@ -5,7 +5,7 @@ import pytest
 from proxy.core.ledger import Charge, Limit
 from proxy.rules.buckets import Book, reserve
 from proxy.rules.counters import line_of
-from proxy.rules.settlement import FORGET_US, drop_idle, forget_gone, settle, sweep
+from proxy.rules.settlement import FORGET_US, forget_gone, settle, sweep
 
 S = 1_000_000
 NOW = 1_800_000_000 * S
@@ -178,15 +178,3 @@ def test_the_memory_of_what_is_gone_ends():
 
     assert kept == {"l"}
     assert book.gone == {}
-
-
-def test_cells_that_say_nothing_any_more_are_dropped():
-    book = taken(50)
-    settle(book, NOW, "l", actual(20), b"used")
-
-    drop_idle(book, NOW + 10 * S)
-    kept = set(book.cells)
-    drop_idle(book, NOW + 86400 * S)
-
-    assert kept == {TOKENS.counter, DAY.counter}
-    assert book.cells == book.lines == {}

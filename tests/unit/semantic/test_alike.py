@@ -126,13 +126,6 @@ def test_nothing_sets_rephrasings_apart(one, other):
     assert not JUDGE.why_different(other, one)
 
 
-def test_a_question_is_read_once_and_compared_often():
-    asked = JUDGE.read("How do I boil an egg?")
-
-    assert not JUDGE.compare(asked, JUDGE.read("how to boil an egg"))
-    assert JUDGE.compare(asked, JUDGE.read("How do I peel an egg?"))
-
-
 @pytest.mark.parametrize(
     "text",
     ["a" * 4096, "'" * 4096, '"' * 4095, "a." * 2048, "a@" * 2048, "1," * 2048, "`" * 4095,
@@ -165,7 +158,8 @@ def test_what_is_remembered_has_a_bound():
     judge = guard()
 
     for start in range(0, 30_000, 100):
-        judge.read("the " + " ".join(f"w{n}" for n in range(start, start + 100)))
+        text = "the " + " ".join(f"w{n}" for n in range(start, start + 100))
+        assert judge.why_different(text, text + " w") != "code"
 
     assert not [word for word in judge.lexicon if word.startswith("w") and word[1:].isdigit()]
 
@@ -174,6 +168,9 @@ def test_only_words_that_the_lexicon_has_are_remembered():
     judge = guard()
     before = set(judge.lexicon)
 
-    judge.read("Does Zebedee's PASSWORD zxqv-77 reset passwords, or acount of Ytterby?")
+    text = "Does Zebedee's PASSWORD zxqv-77 reset passwords, or acount of Ytterby?"
+    judge.why_different(text, text.replace("or", "and"))
+    learned = set(judge.lexicon) - before
 
-    assert set(judge.lexicon) - before <= {"Does", "reset", "passwords", "or", "of", ",", "?"}
+    assert {"Does", "passwords"} <= learned
+    assert learned <= {"Does", "reset", "passwords", "or", "and", "of", ",", "?"}

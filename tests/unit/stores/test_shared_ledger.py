@@ -132,10 +132,10 @@ async def test_what_waited_and_what_is_held_is_told_to_a_store_that_is_back(stor
     kept, done = [await ledger.reserve(*order("open")) for _ in range(2)]
     store.replies = [StoreDown("down")]
     ledger.settle(done.lease, Settlement((3,)))
-    assert ledger.outbox.waiting == 1
+    assert ledger.status()["waiting"] == 1
     ledger._on_up()
 
-    assert ledger.outbox.waiting == 0
+    assert ledger.status()["waiting"] == 0
     assert len(store.named("settle")) == 2
     (extended,) = store.named("extend")
     assert extended[2:] == (kept.lease,)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.observe.queues import Queues
+from proxy.rules.patience import IN_A_ROW, REST_S
 from proxy.upstream.deadlines import Deadlines
-from proxy.upstream.embedder import IN_A_ROW, MAX_EACH, REST_S, UpstreamEmbedder, unit, vectors_of
+from proxy.upstream.embedder import MAX_EACH, UpstreamEmbedder, unit, vectors_of
 from proxy.upstream.fleet import Fleet, Spec
 from proxy.upstream.providers import PROVIDERS
 from tests.kit import FakeClock

@@ -27,7 +27,7 @@ _OTHER: Final = re.compile(r"[^A-Z0-9]+")
 _SIGNS: Final = re.compile(r"[\W_]+")
 
 
-class VaultFull(ValueError):
+class TooManyOriginals(ValueError):
     """More different values than one exchange may have."""
 
 
@@ -65,7 +65,7 @@ class TenantKey:
         return hmac.digest(self._key, f"{kind}\0{value}".encode("utf-8", "surrogatepass"), "sha256")
 
 
-class Vault:
+class Pseudonyms:
     """What the pseudonyms of one exchange stand for.
 
     Lives as long as the exchange and in its memory only.
@@ -97,7 +97,7 @@ class Vault:
             name = self._key.pseudonym(kind, f"{value}\0{original}\0{spelling}")
         if name not in self.originals:
             if len(self.originals) >= MAX_ORIGINALS:
-                raise VaultFull
+                raise TooManyOriginals
             self.originals[name] = original
             self._labels = ()
         return name

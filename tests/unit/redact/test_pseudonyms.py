@@ -6,38 +6,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.redact.memory import Conversations
+from proxy.redact.pseudonyms import Pseudonyms, TenantKey
 from proxy.redact.restore import Restorer, restored
-from proxy.redact.vault import TenantKey, Vault
 
 KEY, OTHER = TenantKey(b"k" * 32, "acme"), TenantKey(b"k" * 32, "other")
 
 
 def test_a_pseudonym_has_the_form_that_survives_json_html_and_urls():
-    assert re.fullmatch(r"PII_EMAIL_[a-z2-7]{8}", Vault(KEY).pseudonym("email", "a@b.co"))
-    assert re.fullmatch(r"PII_MY_RULE_1_[a-z2-7]{8}", Vault(KEY).pseudonym("my-rule 1", "x"))
+    assert re.fullmatch(r"PII_EMAIL_[a-z2-7]{8}", Pseudonyms(KEY).pseudonym("email", "a@b.co"))
+    assert re.fullmatch(r"PII_MY_RULE_1_[a-z2-7]{8}", Pseudonyms(KEY).pseudonym("my-rule 1", "x"))
 
 
 @given(st.text(min_size=1), st.sampled_from(["email", "phone", "iban", "person"]))
 def test_two_tenants_never_share_a_pseudonym(value, kind):
-    assert Vault(KEY).pseudonym(kind, value) != Vault(OTHER).pseudonym(kind, value)
-    assert Vault(KEY).pseudonym(kind, value) == Vault(KEY).pseudonym(kind, value)
+    assert Pseudonyms(KEY).pseudonym(kind, value) != Pseudonyms(OTHER).pseudonym(kind, value)
+    assert Pseudonyms(KEY).pseudonym(kind, value) == Pseudonyms(KEY).pseudonym(kind, value)
 
 
 def test_one_value_written_twice_restores_to_each_as_it_was_written():
-    vault = Vault(KEY)
-    first = vault.pseudonym("phone", "+49 30 1234")
-    second = vault.pseudonym("phone", "+49-30-1234")
+    pseudonyms = Pseudonyms(KEY)
+    first = pseudonyms.pseudonym("phone", "+49 30 1234")
+    second = pseudonyms.pseudonym("phone", "+49-30-1234")
 
-    assert vault.pseudonym("phone", "+49 30 1234") == first
+    assert pseudonyms.pseudonym("phone", "+49 30 1234") == first
     assert first != second
-    assert restored(vault, f"{first}|{second}", is_json=False) == "+49 30 1234|+49-30-1234"
-    assert Vault(KEY).pseudonym("phone", "+49-30-1234") == first
+    assert restored(pseudonyms, f"{first}|{second}", is_json=False) == "+49 30 1234|+49-30-1234"
+    assert Pseudonyms(KEY).pseudonym("phone", "+49-30-1234") == first
 
 
 def test_only_a_true_beginning_of_a_known_pseudonym_is_held():
-    vault = Vault(KEY)
-    name = vault.pseudonym("email", "a@b.co")
-    restorer = Restorer(vault, is_json=False)
+    pseudonyms = Pseudonyms(KEY)
+    name = pseudonyms.pseudonym("email", "a@b.co")
+    restorer = Restorer(pseudonyms, is_json=False)
 
     assert restorer.feed("P") == ""
     assert restorer.feed("lease") == "Please"
