@@ -35,11 +35,10 @@ _new: Final = tuple.__new__
 class MemoryLedger:
     """Implements ``core.ledger.Ledger``.
 
-    ``lease_s`` is how long a lease lives; the longest
-    exchange has to fit in it.  ``sink`` gets each row of the billing ledger
-    as it is made; without one there is none.  Counters that are full again,
-    windows that are over and tenants that have neither are dropped as the
-    books grow.
+    ``lease_s`` is how long a lease lives; the longest exchange has to fit in
+    it.  ``sink`` gets each row of the billing ledger as it is made; without one
+    there is none.  Counters that are full again, windows that are over and
+    tenants that have neither are dropped as the books grow.
     """
 
     keeps_estimates = False
