@@ -165,7 +165,10 @@ class App:
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
             AuthenticatePolicy(
-                *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
+                *callers_of(settings),
+                self._clock,
+                issuer_of(settings, self._keyring, self._clock),
+                frozenset(settings.cors.origins),
             ),
             # Only of a caller that is known is a body read.
             # What a cache answers comes again and again.

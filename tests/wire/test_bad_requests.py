@@ -247,3 +247,26 @@ async def test_every_kind_of_credential_header_names_the_tenant(running):
         answer = await ask(running.port, request(body=CHAT, key=None, headers=(header,)))
 
         assert answer.headers["x-sidestream-tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("Idempotency-Key: a", "idempotency-key: b"),
+        ("Idempotency-Key: a", "Idempotency-Key: a"),
+        ("authorization: Bearer other",),
+        ("Content-Encoding: identity", "Content-Encoding: gzip"),
+        ("Content-Type: application/json", "Content-Type: text/plain"),
+    ],
+)
+async def test_a_header_that_may_be_given_once_is_not_given_twice(running, given):
+    answer = await ask(running.port, request(body=CHAT, headers=given))
+
+    assert_refused(answer, 400)
+
+
+async def test_headers_that_are_lists_may_be_given_twice(running):
+    given = ("Cache-Control: no-cache", "Cache-Control: no-store", "Accept: a/b", "Accept: */*")
+    answer = await ask(running.port, request(body=CHAT, headers=given))
+
+    assert answer.status == 200
