@@ -133,3 +133,24 @@ async def test_a_compressed_answer_is_whole_or_none(tmp_path, body, status):
         assert got.json["object"] == "chat.completion"
     else:
         assert_refused(got, 502, "upstream_reset")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["up-1"], "up-1"),
+        (["x" * 256], "x" * 256),
+        (["x" * 257], None),
+        ([""], None),
+        (["a b"], None),
+        (["caf\u00e9"], None),
+        (["up-1", "up-2"], "up-1"),
+    ],
+)
+async def test_a_request_id_of_the_upstream_is_one_word_or_it_is_ours(tmp_path, given, told):
+    answer = json_answer(headers=[f"X-Request-Id: {one}" for one in given])
+    async with Scripted([says(answer)]) as up, program(tmp_path, up.port) as running:
+        got = await ask(running.port, request(body=CHAT))
+
+    ids = [value for name, value in got.raw_headers if name.lower() == "x-request-id"]
+    assert ids == [told or got.headers["x-sidestream-id"]]
