@@ -120,6 +120,7 @@ class Worker:
             body_s=process.body_timeout,
             idle_s=process.idle_timeout,
         )
+        self.metrics.include(self.clients.collect)
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
         self._steering = Steering(self.accounts, settings)
         self._admin = self._administered(settings, clock)
