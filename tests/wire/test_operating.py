@@ -359,6 +359,11 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
     assert b"told to leave once more" not in command.rest[1]
 
 
+def requests_in(metrics):
+    name = "sidestream_requests_total"
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
+
+
 async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path, capsys):
     data, admin = free_port(), free_port()
     path = tmp_path / "c.yaml"
@@ -396,9 +401,9 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
             await command.until("serving")
             for _ in range(10):
                 assert (await ask(data, request(body=CHAT, key=None))).status == 200
+            after = (await ask(admin, get("/metrics"))).body.decode()
 
-    totals = [line for line in metrics.splitlines() if line.startswith("sidestream_requests_total")]
-    assert sum(float(line.rsplit(" ", 1)[1]) for line in totals) == 40
+    assert (requests_in(metrics), requests_in(after)) == (40, 50)
     assert ready.status == 200
     assert codes == [1, 0]
     said = "no tenant is named 'anonymuos'; did you mean 'anonymous'? If it was one before: --force"
