@@ -79,7 +79,7 @@ class Supervisor:
         while not self._is_leaving.is_set():
             started = loop.time()
             # A session of its own: Ctrl-C in a terminal reaches the parent alone,
-            # and a worker that got two signals would leave without draining.
+            # and a worker is told by it as often as it is told itself.
             process = await asyncio.create_subprocess_exec(
                 *self._command(i, self._sockets[i]),
                 start_new_session=True,
