@@ -30,7 +30,7 @@ from proxy.rules.estimate import Learned, sizes_of
 from proxy.rules.likeness import Likeness
 from proxy.rules.prices import Price, cost_nanos
 from proxy.rules.trials import ScopedTrials
-from proxy.semantic.agreement import agree
+from proxy.semantic.agreement import compare
 from proxy.semantic.alike import LexicalGuard
 from proxy.semantic.finder import Semantics
 from proxy.stores.cache_redis import Shared
@@ -173,7 +173,7 @@ class Meanings:
             embedder=embedder,
             questions=kept.questions,
             trials=kept.trials,
-            agrees=partial(agree, lexicon=self._guard.lexicon),
+            compare=partial(compare, lexicon=self._guard.lexicon),
             judge=judge,
         )
         return ident, kept, likeness
@@ -191,7 +191,7 @@ class Meanings:
         }
 
     def _facts(self, kept: _Kept) -> dict[str, object]:
-        like, trials = kept.likeness, kept.trials.whole
+        like, looked, decided = kept.likeness, kept.trials.looked, kept.trials.whole
         assert like is not None
         return {
             "state": "suspended" if like.mode == "on" and not _serves(kept) else like.mode,
@@ -205,9 +205,11 @@ class Meanings:
                 why: n for (name, why), n in self._meter.refused.items() if name == kept.name
             },
             "embeddings": self._embeddings(kept),
-            "verified": trials.number,
-            "wrong": trials.wrong,
-            "error_at_most": round(trials.at_most, 4),
+            "verified": decided.number,
+            "wrong": decided.wrong,
+            "undecided": looked.undecided,
+            "error_at_most": round(looked.at_most, 4),
+            "error_at_most_decided": round(decided.at_most, 4),
         }
 
     def _embeddings(self, kept: _Kept) -> dict[str, object]:
@@ -231,7 +233,12 @@ class Meanings:
         what: tuple[tuple[str, str, Callable[[_Kept], float]], ...] = (
             (
                 "error_at_most",
-                "Share of wrong answers among the verified, upper bound of 95 % confidence",
+                "Share of wrong answers, the undecided among them, upper bound of 95 % confidence",
+                lambda kept: kept.trials.looked.at_most,
+            ),
+            (
+                "error_at_most_decided",
+                "The same among those alone of which it could be told",
                 lambda kept: kept.trials.whole.at_most,
             ),
             (

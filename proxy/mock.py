@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from proxy import mock_answers as say
+from proxy.mock_responses import response, response_events
 
 _PACE = re.compile(r"-(\d{1,4})ms$")
 Events = Callable[[say.Body], Iterator[bytes]]
@@ -34,7 +35,7 @@ class Mock:
         post = app.router.add_post
         post("/v1/chat/completions", self._talk(say.chat, say.chat_events))
         post("/v1/completions", self._talk(say.completion, say.completion_events))
-        post("/v1/responses", self._talk(say.response, say.response_events))
+        post("/v1/responses", self._talk(response, response_events))
         post("/v1/embeddings", self._talk(say.embeddings, None))
         post("/v1/moderations", self._talk(_moderation, None))
         post("/v1/images/generations", self._talk(_image, None))

@@ -64,7 +64,8 @@ def tool_call(body: Body) -> Body | None:
     """A call of the first tool whose name the last message speaks of."""
     text = last_text(body)
     for tool in body.get("tools") or []:
-        function = tool.get("function", {}) if isinstance(tool, dict) else {}
+        # Responses have the name in the tool itself.
+        function = tool.get("function", tool) if isinstance(tool, dict) else {}
         name = function.get("name", "")
         if name and name in text:
             return {
@@ -112,7 +113,7 @@ def chat_events(body: Body) -> Iterator[bytes]:
 
     def chunk(index: int, delta: Body, reason: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return _data({**base, "choices": [choice]})
+        return data_line({**base, "choices": [choice]})
 
     numbers = range(body.get("n") or 1)
     pieces, call = words(body), tool_call(body)
@@ -132,7 +133,7 @@ def chat_events(body: Body) -> Iterator[bytes]:
     for i in numbers:
         yield chunk(i, {}, "tool_calls" if call else "stop")
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield _data({**base, "choices": [], "usage": usage(body, len(pieces) * len(numbers))})
+        yield data_line({**base, "choices": [], "usage": usage(body, len(pieces) * len(numbers))})
     yield b"data: [DONE]\n\n"
 
 
@@ -156,74 +157,12 @@ def completion_events(body: Body) -> Iterator[bytes]:
     base = {k: whole[k] for k in ("id", "object", "created", "model")}
     for piece in words(body):
         choice = {"index": 0, "text": piece, "logprobs": None, "finish_reason": None}
-        yield _data({**base, "choices": [choice]})
+        yield data_line({**base, "choices": [choice]})
     done = {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}
-    yield _data({**base, "choices": [done]})
+    yield data_line({**base, "choices": [done]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield _data({**base, "choices": [], "usage": whole["usage"]})
+        yield data_line({**base, "choices": [], "usage": whole["usage"]})
     yield b"data: [DONE]\n\n"
-
-
-def response(body: Body, status: str = "completed") -> Body:
-    """A response object."""
-    pieces = words(body)
-    counted = usage(body, len(pieces))
-    is_done = status == "completed"
-    content = {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": []}
-    message = {
-        "id": f"msg_{identity(body)}",
-        "type": "message",
-        "role": "assistant",
-        "status": status,
-        "content": [content],
-    }
-    return {
-        "id": f"resp_{identity(body)}",
-        "object": "response",
-        "created_at": CREATED,
-        "status": status,
-        "model": body.get("model"),
-        "output": [message] if is_done else [],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "error": None,
-        "usage": {
-            "input_tokens": counted["prompt_tokens"],
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": counted["completion_tokens"],
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": counted["total_tokens"],
-        }
-        if is_done
-        else None,
-    }
-
-
-def response_events(body: Body) -> Iterator[bytes]:
-    """A response as it streams, numbered without gaps."""
-    whole, begun = response(body), response(body, "in_progress")
-    item = whole["output"][0]
-    at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    part = item["content"][0]
-    empty = {**item, "status": "in_progress", "content": []}
-    events: list[Body] = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.in_progress", "response": begun},
-        {"type": "response.output_item.added", "output_index": 0, "item": empty},
-        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
-        *(
-            {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
-            for piece in words(body)
-        ),
-        {"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []},
-        {"type": "response.content_part.done", **at, "part": part},
-        {"type": "response.output_item.done", "output_index": 0, "item": item},
-        {"type": "response.completed", "response": whole},
-    ]
-    for number, event in enumerate(events):
-        kind = event["type"].encode()
-        yield b"event: " + kind + b"\n" + _data({**event, "sequence_number": number})
 
 
 def embeddings(body: Body) -> Body:
@@ -255,5 +194,6 @@ def _vector(text: bytes, size: int) -> list[float]:
     return [round(v / length, 6) for v in values]
 
 
-def _data(value: Body) -> bytes:
+def data_line(value: Body) -> bytes:
+    """An event of a stream."""
     return b"data: " + orjson.dumps(value) + b"\n\n"

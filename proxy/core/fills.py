@@ -21,7 +21,7 @@ PAUSE_S: Final = 5.0
 
 MAX_FAILED: Final = 1000
 MAX_LEFT: Final = 256
-"""How many may go on that everybody has left: they are in no count of requests."""
+"""Places for those that go on though everybody has left: they are in no count of requests."""
 
 MAX_TURNS: Final = 3
 """How often one waits for another who is then refused."""
@@ -67,6 +67,7 @@ class Flights:
     def __init__(self) -> None:
         self._by_key: dict[bytes, Flight] = {}
         self._left: set[Flight] = set()
+        self._placed: set[Flight] = set()  # of those that are left, but for refreshes
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -80,9 +81,24 @@ class Flights:
         """Nobody waits for it, and it goes on."""
         self._left.add(flight)
 
+    def outlasts(self, flight: Flight) -> bool:
+        """Whether there is a place for it to go on though all have left it; it has it then.
+
+        A tenant gets one while it holds fewer than are free: alone it comes to
+        half of them, each of n to one part of n + 1, and who holds none to the last.
+        """
+        tenant = flight.x.tenant
+        held = sum(1 for other in self._placed if other.x.tenant == tenant)
+        if held >= MAX_LEFT - len(self._placed):
+            return False
+        self._placed.add(flight)
+        self.leave(flight)
+        return True
+
     def joined(self, flight: Flight) -> None:
         """Somebody waits for it again."""
         self._left.discard(flight)
+        self._placed.discard(flight)
 
     def find(self, key: bytes) -> Flight | None:
         """The one to join, if there is one."""
@@ -106,7 +122,7 @@ class Flights:
 
     def drop(self, key: bytes, flight: Flight) -> None:
         """It is over."""
-        self._left.discard(flight)
+        self.joined(flight)
         if self._by_key.get(key) is flight:
             del self._by_key[key]
 
@@ -183,19 +199,13 @@ class Fills:
         flight.ident = work.ident
         flight.keys = frozenset(key.now for key in work.keys)
         if for_nobody or work.outlasts:
-            flight.stays = self._may_stay
+            flight.stays = self.flights.outlasts
         self.flights.add(work.name, flight)
         if for_nobody:
             self.flights.leave(flight)
         flying = self._fly_if_free(flight, work) if for_nobody else self._fly(flight, work)
         flight.handle = self.tasks.begin(flying)
         return flight
-
-    def _may_stay(self, flight: Flight) -> bool:
-        is_free = self.flights.left < MAX_LEFT
-        if is_free:
-            self.flights.leave(flight)
-        return is_free
 
     async def _beat(self, beat: Callable[[], Awaitable[object]]) -> None:
         while True:

@@ -14,8 +14,10 @@ from proxy.observe.metrics import MAX_TENANTS
 
 log = logging.getLogger("sidestream.semantic")
 
-Verdict = Literal["right", "wrong", "unknown", "not compared"]
-"""Of an answer to a near question; it is not compared where that would prove nothing new."""
+Verdict = Literal["right", "wrong", "undecided", "unknown", "not compared"]
+"""Of an answer to a near question.  Undecided: its words do not tell; unknown: who would
+tell did not; it is not compared where that would prove nothing new.
+"""
 
 
 class SemanticMeter:
@@ -41,9 +43,9 @@ class SemanticMeter:
         """A near question that the lexical guard set apart."""
         self.refused[cache, why] += 1
 
-    def verdict(self, cache: str, *, is_wrong: bool) -> None:
+    def verdict(self, cache: str, verdict: Verdict) -> None:
         """An answer that was held against the upstream's own."""
-        self.verified[cache, "wrong" if is_wrong else "right"] += 1
+        self.verified[cache, verdict] += 1
 
     def compared(
         self, cache: str, request: str, asker: str, cosine: float, verdict: Verdict, *,

@@ -23,6 +23,7 @@ _JOIN: Final[dict[str, Callable[[float, float], float]]] = {
     "sidestream_store_replicas": max,
     "sidestream_switched_off": max,
     "sidestream_cache_semantic_error_at_most": max,
+    "sidestream_cache_semantic_error_at_most_decided": max,
     "sidestream_cache_semantic_serves": min,
     "sidestream_cache_semantic_suspended_scopes": max,
 }

@@ -17,8 +17,8 @@ class Likeness:
     ``verify`` is the share of answers that are checked; with more than
     ``max_error`` of them proven wrong it only measures.  ``timeout_s`` is how
     long a request waits for a vector.  Answers in other words say the same by
-    the ``judge``, or where there is none by ``agrees``, of the two and their
-    cosine.
+    the ``judge``, or where there is none by ``compare``, of the two and their
+    cosine, which may not be able to tell.
     """
 
     mode: Literal["shadow", "on"]
@@ -29,7 +29,7 @@ class Likeness:
     embedder: ScopedEmbedder
     questions: Questions
     trials: ScopedTrials
-    agrees: Callable[[str, str, float], bool]
+    compare: Callable[[str, str, float], bool | None]
     judge: AnswerJudge | None = None
 
     def serves(self, scope: str) -> bool:

@@ -27,13 +27,14 @@ class Trials:
 
     Each thing counts once.  ``at_most`` and ``at_least`` are the shares of
     wrong ones, 0 to 1, that all of them lie below and above, each with 95 %
-    confidence.
+    confidence and whatever the ``undecided`` are.
     """
 
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
-        self._last: dict[bytes, bool] = {}
+        self._last: dict[bytes, bool | None] = {}
         self.wrong = 0
+        self.undecided = 0
         self.at_most = 1.0
         self.at_least = 0.0
 
@@ -45,15 +46,18 @@ class Trials:
     def __contains__(self, thing: object) -> bool:
         return thing in self._last
 
-    def add(self, thing: bytes, *, is_wrong: bool) -> None:
-        """One more, unless ``thing`` was among the last."""
+    def add(self, thing: bytes, *, is_wrong: bool | None) -> None:
+        """One more, unless ``thing`` was among the last; ``None`` is undecided."""
         if thing in self._last:
             return
         if len(self._last) == self._window:
-            self.wrong -= self._last.pop(next(iter(self._last)))
+            oldest = self._last.pop(next(iter(self._last)))
+            self.wrong -= oldest is True
+            self.undecided -= oldest is None
         self._last[thing] = is_wrong
-        self.wrong += is_wrong
-        self.at_most = upper_bound(self.wrong, self.number)
+        self.wrong += is_wrong is True
+        self.undecided += is_wrong is None
+        self.at_most = upper_bound(self.wrong + self.undecided, self.number)
         self.at_least = lower_bound(self.wrong, self.number)
 
 
@@ -62,21 +66,27 @@ class ScopedTrials:
 
     No scope alone can speak for others: what it has looked at itself decides,
     and only where that is not enough, and two scopes have been proven bad, do
-    all outcomes together.
+    all outcomes together.  Only those that were decided: an undecided one proves
+    nothing, and drives out nothing that does.  ``looked`` has all, ``whole`` and
+    the scopes those alone.
     """
 
     def __init__(self) -> None:
+        self.looked = Trials()
         self.whole = Trials()
         self._scopes: dict[str, Trials] = {}
 
     def wants(self, thing: bytes) -> bool:
         """Whether an outcome of ``thing`` would count."""
-        return thing not in self.whole
+        return thing not in self.looked and thing not in self.whole
 
-    def add(self, scope: str, thing: bytes, *, is_wrong: bool) -> bool:
-        """One more; whether it counts."""
+    def add(self, scope: str, thing: bytes, *, is_wrong: bool | None) -> bool:
+        """One more; whether it counts.  ``None`` is undecided."""
         if not self.wants(thing):
             return False
+        self.looked.add(thing, is_wrong=is_wrong)
+        if is_wrong is None:
+            return True
         self.whole.add(thing, is_wrong=is_wrong)
         own = self._scopes.pop(scope, None) or Trials(SCOPE_WINDOW)
         self._scopes[scope] = own  # at the end: looked at last, forgotten last

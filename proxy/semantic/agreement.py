@@ -1,13 +1,14 @@
 """Whether two answers say the same, as far as that can be told without a judge.
 
-Strict: what cannot be told to be the same counts as different, so that a share
-of wrong answers is rather too high than too low.  All is linear in the texts.
+Strict: where little differs it counts as all that matters, so that a share of
+wrong answers is rather too high than too low.  All is linear in the texts.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from operator import mul
 from struct import unpack
 from typing import Final
@@ -17,6 +18,15 @@ from proxy.semantic.lexicon import NUMBER, Lexicon
 
 NEAR: Final = 0.9
 """Least cosine of answers that say the same in other words."""
+
+FAR: Final = 0.6
+"""Cosine below which they are about other things."""
+
+SHORT: Final = 10
+"""Words of an answer that comes in few forms."""
+
+FEW: Final = 3
+"""Words that long answers may differ in and still be word for word the same otherwise."""
 
 MAX_LENGTH: Final = 2000
 """Characters; of longer answers only the same words agree."""
@@ -114,6 +124,26 @@ def agree(one: str, other: str, near: float, lexicon: Lexicon | None = None) -> 
     if _is_turned(mine, its):
         return True
     return _said(mine, lexicon) == _said(its, lexicon) and _names(a, b) == _names(b, a)
+
+
+def compare(one: str, other: str, near: float, lexicon: Lexicon | None = None) -> bool | None:
+    """Whether answers whose cosine is ``near`` say the same; ``None`` if nobody can tell.
+
+    Those that do not ``agree`` differ where they are about other things, begin
+    with yes and no, are short, or are the same but for a few words.  Long ones in
+    other words may say the same or not.
+    """
+    if agree(one, other, near, lexicon):
+        return True
+    if near < FAR:
+        return False
+    if max(len(one), len(other)) > MAX_SAME:
+        return None
+    a, b = _words(one), _words(other)
+    if max(len(a), len(b)) <= SHORT or {_verdict(a), _verdict(b)} == {"yes", "no"}:
+        return False
+    mine, its = (Counter(_said(_without_lead([w for w, _ in of]), lexicon)) for of in (a, b))
+    return False if max((mine - its).total(), (its - mine).total()) <= FEW else None
 
 
 def _words(text: str) -> list[tuple[str, bool]]:

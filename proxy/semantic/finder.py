@@ -219,15 +219,16 @@ class Semantics:
         place, like = lesson.place, lesson.place.like
         if not _is_evidence(place, match):
             return "not compared"
-        is_same = await _is_same(place, _said(match.entry), lesson.said)
-        if is_same is None:
-            return "unknown"
+        verdict = await _compared(place, _said(match.entry), lesson.said)
+        if verdict == "unknown":
+            return verdict
         before = place.is_served
-        if like.trials.add(place.scope, match.key.now, is_wrong=not is_same):
-            self._meter.verdict(place.rule.name, is_wrong=not is_same)
+        is_wrong = None if verdict == "undecided" else verdict == "wrong"
+        if like.trials.add(place.scope, match.key.now, is_wrong=is_wrong):
+            self._meter.verdict(place.rule.name, verdict)
             if like.mode == "on" and place.is_served is not before:
                 self._meter.turned(place.rule.name, place.tenant, serves=not before)
-        return "right" if is_same else "wrong"
+        return verdict
 
 
 async def _entry(place: Place, key: Key) -> Entry | None:
@@ -254,19 +255,21 @@ def _is_evidence(place: Place, match: Match) -> bool:
     return place.like.trials.wants(match.key.now) and not same_words(place.text, match.question)
 
 
-async def _is_same(place: Place, served: str, said: str) -> bool | None:
-    """Whether two answers say the same; ``None`` if nobody can tell now."""
+async def _compared(place: Place, served: str, said: str) -> Verdict:
+    """Whether one was right in the place of the other."""
     like = place.like
     if same_words(served, said):
-        return True
+        return "right"
     if like.judge is not None:
-        return await like.judge.is_same(place.text, served, said)
-    if max(len(served), len(said)) > MAX_LENGTH:
-        return False
-    vectors = await like.embedder.embed([served, said], LATER_S, place.scope)
+        is_same = await like.judge.is_same(place.text, served, said)
+        return "unknown" if is_same is None else "right" if is_same else "wrong"
+    # What the longest is about can be told from its beginning.
+    starts = [served[:MAX_LENGTH], said[:MAX_LENGTH]]
+    vectors = await like.embedder.embed(starts, LATER_S, place.scope)
     if vectors is None or len(vectors[0]) != len(vectors[1]):
-        return None
-    return like.agrees(served, said, cosine(*vectors))
+        return "unknown"
+    is_same = like.compare(served, said, cosine(*vectors))
+    return "undecided" if is_same is None else "right" if is_same else "wrong"
 
 
 async def _vector(place: Place, timeout_s: float) -> Vector | None:

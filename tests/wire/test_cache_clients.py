@@ -8,7 +8,12 @@ from tests.program import KEY, program
 
 ROUTES = '  - {name: c, match: {model: "*"}, targets: [{upstream: main}], cache: answers}'
 SAY = [{"role": "user", "content": "Say hello to the whole wide world"}]
-TOOLS = [{"type": "function", "function": {"name": "hello", "parameters": {"type": "object"}}}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "hello", "strict": True, "parameters": {"type": "object"}},
+    }
+]
 COLD = {"model": "gpt-4o-mini", "temperature": 0}
 
 
@@ -98,32 +103,53 @@ async def test_completions(client):
     assert first[1] == second[1]
 
 
-async def test_responses_in_every_order(client):
-    asked = {"input": "Say hello", "store": False, **COLD}
+ASKED = [
+    {},
+    {"tools": [{"type": "function", "name": "hello", "parameters": {}, "strict": False}]},
+]
+
+
+def put_out(final):
+    """What a response puts out, without ids and what only accumulating adds."""
+    drop = {"id", "parsed", "parsed_arguments"}
+    items = [item.model_dump(exclude_none=True) for item in final.output]
+    return [{k: v for k, v in item.items() if k not in drop} for item in items]
+
+
+@pytest.mark.parametrize("more", ASKED, ids=["text", "tool"])
+async def test_responses_in_every_order(client, more):
+    asked = {"input": "Say hello", "store": False, **COLD, **more}
 
     async def streamed():
         async with client.responses.stream(**asked) as stream:
             events = [event.type async for event in stream]
-            return events, (await stream.get_final_response()).output_text
+            return events, put_out(await stream.get_final_response())
 
     first = await streamed()
     second = await streamed()
     raw = await client.responses.with_raw_response.create(**asked)
 
     assert first == second
+    assert first[1][0]["type"] == ("function_call" if more else "message")
     assert raw.headers["x-sidestream-cache"] == "hit"
-    assert raw.parse().output_text == first[1]
+    assert put_out(raw.parse()) == first[1]
     assert raw.parse().status == "completed"
 
 
-async def test_responses_as_events_out_of_json(client):
-    asked = {"input": "Say hello", "store": False, **COLD}
+@pytest.mark.parametrize("more", ASKED, ids=["text", "tool"])
+async def test_responses_as_events_out_of_json(client, more):
+    asked = {"input": "Say hello", "store": False, **COLD, **more}
     raw = await client.responses.with_raw_response.create(**asked)
     async with client.responses.stream(**asked) as stream:
+        events = [event async for event in stream]
         final = await stream.get_final_response()
 
     assert raw.headers["x-sidestream-cache"] == "miss"
     assert final.output_text == raw.parse().output_text
+    if more:
+        arguments = "response.function_call_arguments"
+        pieces = [e.delta for e in events if e.type == f"{arguments}.delta"]
+        assert "".join(pieces) == raw.parse().output[0].arguments != ""
 
 
 async def test_responses_that_the_provider_keeps_are_not_ours_to_keep(client):

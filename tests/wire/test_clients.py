@@ -50,7 +50,12 @@ async def test_usage_comes_to_who_asks(client):
 
 
 async def test_tools_stream_their_arguments(client):
-    tools = [{"type": "function", "function": {"name": "hello", "parameters": {"type": "object"}}}]
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": "hello", "strict": True, "parameters": {"type": "object"}},
+        }
+    ]
     async with client.chat.completions.stream(
         model="gpt-4o-mini", messages=SAY, tools=tools
     ) as stream:

@@ -260,8 +260,8 @@ async def test_an_answer_that_is_too_large_to_keep_is_not_gone_on_with(tmp_path)
         assert await running.settled() == {}
 
 
-async def test_only_so_many_go_on_that_were_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(fills, "MAX_LEFT", 2)
+async def test_a_tenant_alone_has_half_the_places_of_those_that_were_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(fills, "MAX_LEFT", 4)
     async with (
         Scripted([slowly(asyncio.Event(), json_answer())]) as up,
         program(tmp_path, up.port, first="1s") as running,

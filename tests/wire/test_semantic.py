@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from proxy import embedding
+from proxy.semantic.agreement import cosine
+from tests.corpus.answers import SAME
 from tests.judges import FROZEN, Judge
 from tests.judges import chat as judged
 from tests.meaning import vector_of
@@ -148,7 +150,8 @@ async def test_shadow_costs_nobody_anything_and_measures(tmp_path):
 
         told = status(running)
         assert (told["would_hit"], told["miss"], told["verified"], told["wrong"]) == (2, 2, 2, 1)
-        assert told["error_at_most"] > 0.9
+        assert told["undecided"] == 0
+        assert told["error_at_most"] == told["error_at_most_decided"] > 0.9
         scraped = await ask(
             running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
         )
@@ -340,6 +343,33 @@ async def test_too_many_wrong_ones_and_it_only_measures(tmp_path, caplog):
         assert others == ["semantic"] * 5 + ["miss"]
         told = status(running)
         assert (told["state"], told["suspended_scopes"], told["wrong"]) == ("suspended", 2, 12)
+
+
+async def test_long_answers_in_other_words_suspend_nothing_and_prove_nothing(tmp_path):
+    one, other = max(SAME, key=lambda pair: cosine(*map(vector_of, pair)))
+    async with (
+        Scripted([says_text(text) for text in (one, other) * len(ANIMALS)]) as up,
+        Judge(embeds) as encoder,
+        semantic(tmp_path, up.port, encoder, more=", verify: 100%") as running,
+    ):
+        for i, word in enumerate(ANIMALS, 1):
+            await ask(running.port, request(body=chat(f"How fast is the {word}?")))
+            await learned(running, 2 * i - 1)
+            like = await ask(running.port, request(body=chat(f"Tell me how fast the {word} is")))
+            assert state(like) == "semantic"
+            await until(lambda i=i: status(running)["undecided"] == i)
+            await learned(running, 2 * i)
+
+        told = status(running)
+        assert (told["state"], told["verified"], told["wrong"]) == ("on", 0, 0)
+        assert told["error_at_most"] == told["error_at_most_decided"] == 1.0
+        scraped = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+        assert (
+            'sidestream_cache_semantic_verified_total{cache="answers",verdict="undecided"} 6.0'
+            in scraped.body.decode()
+        )
 
 
 async def test_questions_in_the_same_words_are_no_evidence(tmp_path):

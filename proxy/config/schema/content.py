@@ -243,7 +243,8 @@ class Semantic(Record):
     threshold: float = setting("Least cosine similarity.", 0.95)
     embed: Embed | None = setting("Who makes embeddings.", None)
     judge: AnswerJudge | None = setting(
-        "Who compares answers in other words; none: by rules that call many right ones wrong.", None
+        "Who compares answers in other words; none: by rules that cannot tell of most long ones.",
+        None,
     )
     verify: Percent = setting(
         "How many of its answers are held against what the upstream says.", Percent(0.05)

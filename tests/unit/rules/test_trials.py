@@ -1,6 +1,19 @@
 """What the last outcomes prove."""
 
-from proxy.rules.trials import ENOUGH, MAX_SCOPES, WINDOW, ScopedTrials, Trials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.rules.evidence import upper_bound
+from proxy.rules.trials import (
+    ENOUGH,
+    MAX_SCOPES,
+    SCOPE_WINDOW,
+    WINDOW,
+    ScopedTrials,
+    Trials,
+)
+
+outcomes = st.lists(st.sampled_from([True, False, None]), max_size=300)
 
 
 def tried(*outcomes):
@@ -49,7 +62,7 @@ def test_a_thing_counts_once_among_the_last():
 
 def looked(trials, scope, *outcomes):
     for i, is_wrong in enumerate(outcomes):
-        trials.add(scope, f"{scope} {i} {trials.whole.number}".encode(), is_wrong=is_wrong)
+        trials.add(scope, f"{scope} {i} {trials.looked.number}".encode(), is_wrong=is_wrong)
 
 
 def test_a_scope_is_bad_by_its_own_outcomes_alone():
@@ -130,3 +143,44 @@ def test_scopes_are_kept_up_to_a_number():
     assert trials.is_bad("first", 0.05)
     assert not trials.is_bad("second", 0.05)
     assert trials.bad_scopes(0.05) == 1
+
+
+@given(outcomes)
+def test_the_bound_holds_whatever_the_undecided_are(outcomes):
+    trials = ScopedTrials()
+    looked(trials, "a", *outcomes)
+    as_right, as_wrong, without = ScopedTrials(), ScopedTrials(), ScopedTrials()
+    looked(as_right, "a", *[outcome is True for outcome in outcomes])
+    looked(as_wrong, "a", *[outcome is not False for outcome in outcomes])
+    looked(without, "a", *[outcome for outcome in outcomes if outcome is not None])
+
+    assert trials.looked.at_most == as_wrong.looked.at_most
+    assert trials.looked.at_most >= trials.whole.at_most == without.whole.at_most
+    assert trials.looked.at_least == as_right.looked.at_least <= trials.whole.at_least
+    for max_error in (0.0, 0.05, 0.5):
+        assert trials.is_bad("a", max_error) == without.is_bad("a", max_error)
+    assert trials.looked.undecided == outcomes.count(None)
+    assert trials.whole.number + trials.looked.undecided == len(outcomes)
+
+
+def test_what_is_undecided_drives_out_nothing_that_is_proven():
+    trials = ScopedTrials()
+    looked(trials, "a", *[True] * ENOUGH)
+    for i in range(2 * WINDOW):
+        assert trials.add("a", b"open %d" % i, is_wrong=None)
+
+    assert trials.is_bad("a", 0.05)
+    assert trials.bad_scopes(0.05) == 1
+    assert (trials.whole.number, trials.looked.undecided) == (ENOUGH, WINDOW)
+    assert trials.looked.at_most == 1.0
+    looked(trials, "a", *[False] * SCOPE_WINDOW)
+    assert not trials.is_bad("a", 0.05)
+    assert trials.looked.at_most == upper_bound(WINDOW - SCOPE_WINDOW, WINDOW)
+
+
+def test_what_was_undecided_is_not_wanted_again():
+    trials = ScopedTrials()
+
+    assert trials.add("a", b"x", is_wrong=None)
+    assert not trials.wants(b"x")
+    assert not trials.add("a", b"x", is_wrong=False)

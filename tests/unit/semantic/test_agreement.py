@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.meanings import LEXICON
-from proxy.semantic.agreement import MAX_LENGTH, agree, cosine, same_words
+from proxy.semantic.agreement import FAR, MAX_LENGTH, agree, compare, cosine, same_words
 from proxy.semantic.lexicon import Lexicon
+from tests.corpus.answers import CONTRADICT as LONG_CONTRADICT
+from tests.corpus.answers import DETAIL, OTHER, SAME, TURNED
 from tests.meaning import vector_of
 
 KNOWN = Lexicon(Path(LEXICON).read_bytes())
@@ -154,6 +156,47 @@ def test_a_long_answer_agrees_with_the_same_words_alone():
     assert not agree(text, text.replace("doesn't", "does not"), 1.0)
 
 
+@pytest.mark.parametrize("near", [FAR, 0.8, 1.0])
+def test_of_long_answers_in_other_words_nobody_can_tell(near):
+    for one, other in [*SAME, *TURNED]:
+        assert compare(one, other, near, KNOWN) is None
+        assert compare(other, one, near, KNOWN) is None
+
+
+def test_long_answers_in_the_same_words_but_for_one_are_told_apart():
+    for one, other in DETAIL:
+        assert compare(one, other, 1.0, KNOWN) is False
+        assert compare(other, one, 1.0, KNOWN) is False
+
+
+def test_there_are_as_many_long_answers_of_either_kind():
+    assert len(SAME) == len(LONG_CONTRADICT) == 20
+    assert all(one != other for one, other in (*SAME, *LONG_CONTRADICT))
+
+
+def test_answers_about_other_things_differ_however_long():
+    for one, other in OTHER:
+        assert compare(one, other, FAR - 0.01, KNOWN) is False
+        assert compare(one * 9, other * 9, FAR - 0.01, KNOWN) is False
+    assert compare("a " * 9000, "b " * 9000, 1.0) is None
+
+
+def test_an_answer_that_begins_with_yes_is_not_one_that_begins_with_no():
+    one, other = next(pair for pair in SAME if pair[0].startswith("Yes"))
+
+    assert compare(one, other.replace("Yes", "No", 1), 1.0, KNOWN) is False
+    assert compare(one, other.replace("Yes, the", "The", 1), 1.0, KNOWN) is None
+
+
+@pytest.mark.parametrize("lexicon", [None, KNOWN], ids=["bare", "lexicon"])
+def test_of_short_answers_it_can_mostly_be_told(lexicon):
+    for one, other in FAIR:
+        assert compare(one, other, 1.0, lexicon) is agree(one, other, 1.0, lexicon)
+    told = [compare(one, other, 1.0, lexicon) for one, other in CONTRADICT]
+    assert told.count(False) >= 28
+    assert True not in told
+
+
 @pytest.mark.parametrize(
     "part", ["a ", "-", "(", "*", "1.", "$", "é'", " -", "\n* ", "!", "_", "A"]
 )
@@ -163,6 +206,7 @@ def test_no_text_takes_long(part):
 
     same_words(text, text[:-1] + "x")
     agree(text[:1900], text[:1899] + "x", 1.0, KNOWN)
+    compare(text, text[:-1] + "x", 1.0, KNOWN)
 
     assert time.thread_time() - began < 1.0
 
@@ -171,6 +215,7 @@ def test_no_text_takes_long(part):
 def test_agreement_is_mutual_and_of_everything_with_itself(one, other):
     assert agree(one, one, 0.0)
     assert agree(one, other, 1.0, KNOWN) == agree(other, one, 1.0, KNOWN)
+    assert compare(one, other, 1.0, KNOWN) == compare(other, one, 1.0, KNOWN)
 
 
 def test_cosine_of_a_vector_with_itself_is_one():

@@ -13,7 +13,7 @@ from proxy.rules.cacheable import CacheRule
 from proxy.rules.freshness import NO_WISH, Wish
 from proxy.rules.likeness import Likeness
 from proxy.rules.trials import ScopedTrials
-from proxy.semantic.agreement import agree
+from proxy.semantic.agreement import MAX_LENGTH, compare
 from proxy.semantic.finder import MAX_LEARNING, Semantics
 from proxy.stores.cache_memory import Memory
 from proxy.stores.cache_redis import Shared
@@ -75,7 +75,7 @@ class World:
                 embedder=self.embedder,
                 questions=self.questions,
                 trials=self.trials,
-                agrees=agree,
+                compare=compare,
                 judge=judge,
             ),
         )
@@ -322,14 +322,27 @@ async def test_vectors_that_cannot_be_compared_are_no_verdict():
     assert len(world.questions) == 2
 
 
-async def test_a_long_answer_in_other_words_counts_as_wrong_without_a_judge():
+async def test_a_long_answer_in_other_words_is_undecided_without_a_judge():
     world = World(verify=1.0)
     await world.kept(QUESTION, "Paris. " * 1000)
     match = await world.find(LIKE)
     world.keep(LIKE, "It is Paris. " * 1000, match=match)
     await world.tasks.run()
 
-    assert (world.trials.whole.number, world.trials.whole.wrong) == (1, 1)
+    assert (world.trials.whole.number, world.trials.looked.undecided) == (0, 1)
+    assert world.meter.verified == {("answers", "undecided"): 1}
+    assert not (await world.find(f"{LIKE} of")).is_sampled
+    assert max(map(len, world.embedder.asked)) == MAX_LENGTH
+
+
+async def test_what_is_undecided_suspends_nobody_and_its_bound_is_the_worst():
+    world = World(verify=1.0)
+    for i in range(20):
+        world.trials.add("t.acme", b"%d" % i, is_wrong=None)
+    await world.kept(QUESTION)
+
+    assert (await world.find(LIKE)).is_sampled
+    assert world.trials.looked.at_most == 1.0
 
 
 @pytest.mark.parametrize(

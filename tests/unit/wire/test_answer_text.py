@@ -2,14 +2,8 @@
 
 import pytest
 
-from proxy.mock_answers import (
-    chat,
-    chat_events,
-    completion,
-    completion_events,
-    response,
-    response_events,
-)
+from proxy.mock_answers import chat, chat_events, completion, completion_events
+from proxy.mock_responses import response, response_events
 from proxy.wire.answer_text import contents_of, is_last, pieces_of
 from proxy.wire.events import event_of
 from proxy.wire.sse import Framer
