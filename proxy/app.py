@@ -162,12 +162,12 @@ class App:
     ) -> tuple[Policy, ...]:
         """Who asks for what, where it leads, and whether that may be."""
         guarding = self._guarding
+        issuer = issuer_of(settings, self._keyring, self._clock)
+        origins = frozenset(settings.cors.origins)
         return (
             # Cheap refusals before any key is looked at.
             AdmitPolicy(self._room, self._is_draining),
-            AuthenticatePolicy(
-                *callers_of(settings), self._clock, issuer_of(settings, self._keyring, self._clock)
-            ),
+            AuthenticatePolicy(*callers_of(settings), self._clock, issuer, origins),
             # Only of a caller that is known is a body read.
             # What a cache answers comes again and again.
             ParsePolicy(settings.process.max_body, remembers=bool(settings.cache)),

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from proxy import __version__
 from proxy.accounts import Accounts
 from proxy.compile import ANONYMOUS
 from proxy.config.schema import Settings
 from proxy.core.ledger import Claim, order_of
+from proxy.core.ports import Clock
 from proxy.core.switches import What
 from proxy.edge.api import Unavailable
 from proxy.edge.cache_api import Known
@@ -131,3 +135,15 @@ def known_in(settings: Settings) -> Known:
         routes=frozenset(route.name for route in settings.routes),
         has_global=any(cache.scope == "global" for cache in settings.cache.values()),
     )
+
+
+def dated(status: Callable[[], dict[str, Any]], clock: Clock) -> Callable[[], dict[str, Any]]:
+    """``status`` after what is told of the process itself: its build, and since when it runs."""
+    since = clock.now()
+    started = datetime.fromtimestamp(clock.wall(), UTC).isoformat(timespec="seconds")
+
+    def told() -> dict[str, Any]:
+        about = {"version": __version__, "started_at": started}
+        return {**about, "uptime_s": int(clock.now() - since), **status()}
+
+    return told

@@ -25,13 +25,15 @@ from proxy.config.load import Loaded
 from proxy.config.nodes import Problem
 from proxy.config.restart import in_force
 from proxy.config.schema import Address, Settings
-from proxy.control import Steering, known_in
+from proxy.control import Steering, dated, known_in
+from proxy.core.ports import Clock
 from proxy.edge.admin import Admin
 from proxy.edge.api import Api
 from proxy.edge.cache_api import CacheApi
 from proxy.edge.connection import ClientServer
 from proxy.edge.lines import LineWriter
 from proxy.edge.server import DataPlane, SystemClock
+from proxy.leaving import Leaving
 from proxy.observe.metrics import Metrics
 from proxy.policies.admit import Room
 from proxy.reload import Reloader
@@ -93,8 +95,7 @@ class Worker:
         self.lines = None if settings.log.requests == "off" else LineWriter(loop, 1)
         self._is_ready = False
         self._is_leaving = False
-        self._is_forced = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self.leaving = Leaving(clock)
         store, scripts = open_shared(settings)
         self.accounts = Accounts(settings, clock, self.metrics, store, scripts)
         self.caches = Caches(store, scripts, loop, clock)
@@ -119,9 +120,10 @@ class Worker:
             body_s=process.body_timeout,
             idle_s=process.idle_timeout,
         )
+        self.metrics.include(self.clients.collect)
         self.reloader = Reloader(loaded, load, self._swap, self.metrics)
         self._steering = Steering(self.accounts, settings)
-        self._admin = self._administered(settings)
+        self._admin = self._administered(settings, clock)
         self._timer: asyncio.TimerHandle | None = None
         self.port = settings.listen.port
         self.admin_port = listening.admin.port
@@ -129,11 +131,11 @@ class Worker:
         if self.lines is not None:
             self.metrics.watch(self.lines.gauges)
 
-    def _administered(self, settings: Settings) -> Admin:
+    def _administered(self, settings: Settings, clock: Clock) -> Admin:
         token = settings.admin.token.reveal() if settings.admin.token else ""
         self._api = Api(self._steering, token)
         ready, reload = lambda: self._is_ready, self.reloader.told
-        admin = Admin(self.metrics, self.app.status, ready, reload, token)
+        admin = Admin(self.metrics, dated(self.app.status, clock), ready, reload, token)
         api = CacheApi(self.caches, lambda: self._admin.token, lambda: known_in(self._settings))
         admin.additions += [self._api.add_to, api.add_to]
         return admin
@@ -190,7 +192,7 @@ class Worker:
             ready()
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self.reloader.watch(WATCH_S))
-                await self._stopping.wait()
+                await self.leaving.begun.wait()
                 watch.cancel()
             await self._leave(server)
         finally:
@@ -243,23 +245,20 @@ class Worker:
         self._loop.add_signal_handler(signal.SIGHUP, self.reloader.soon)
 
     def stop(self) -> None:
-        """Begin to leave; a second call does it at once."""
-        if self._stopping.is_set() and not self._is_forced.is_set():
-            log.warning("told to leave once more, so nothing is waited for")
-            self._is_forced.set()
+        """Begin to leave; told so again later, at once."""
         self._is_ready = False
-        self._stopping.set()
+        self.leaving.told()
 
     async def _leave(self, server: asyncio.Server) -> None:
         """Not ready; wait; stop listening; let streams end; cut what is left."""
         log.info("leaving with %d requests under way", self._busy)
-        await self._pause(self._settings.drain.delay)
+        await self.leaving.pause(self._settings.drain.delay)
         server.close()
         self._is_leaving = True
         self.clients.pre_shutdown()  # idle ones close now, busy ones after their answer
         until = self._loop.time() + self._settings.drain.grace
-        while self._busy and self._loop.time() < until and not self._is_forced.is_set():
-            await self._pause(0.05)
+        while self._busy and self._loop.time() < until and not self.leaving.forced.is_set():
+            await self.leaving.pause(0.05)
         if self._busy:
             log.warning("cut %d requests that did not end in time", self._busy)
             self.clients.cut()
@@ -272,10 +271,6 @@ class Worker:
     def _busy(self) -> int:
         """Requests going on, those among them whose clients are gone."""
         return self.room.in_flight + self.caches.flights.left
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_forced.wait(), seconds)
 
 
 async def _outlived(step: Callable[[], Awaitable[object] | None]) -> None:

@@ -12,17 +12,16 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import orjson
 from aiohttp import web
-from prometheus_client.core import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.edge.admin import FROM
+from proxy.observe.together import Together
 
 log = logging.getLogger("sidestream.workers")
 
@@ -31,22 +30,6 @@ MAX_PAUSE: Final = 10.0
 
 HEALTHY_S: Final = 5.0
 """A worker that lived this long did not die at once."""
-
-
-def _sum(one: float, other: float) -> float:
-    return one + other
-
-
-_JOIN: Final[dict[str, Callable[[float, float], float]]] = {
-    "sidestream_store_is_up": min,
-    "sidestream_store_replicas": max,
-    "sidestream_switched_off": max,
-    "sidestream_cache_semantic_error_at_most": max,
-    "sidestream_cache_semantic_error_at_most_decided": max,
-    "sidestream_cache_semantic_serves": min,
-    "sidestream_cache_semantic_suspended_scopes": max,
-}
-"""Gauges that are no sums of what workers say."""
 
 
 class Supervisor:
@@ -61,6 +44,7 @@ class Supervisor:
         self._sockets = [folder / f"worker-{i}.sock" for i in range(count)]
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._is_leaving = asyncio.Event()
+        self._counts = Together()
         self.restarts = 0
 
     async def run(self, host: str, port: int) -> int:
@@ -95,7 +79,7 @@ class Supervisor:
         while not self._is_leaving.is_set():
             started = loop.time()
             # A session of its own: Ctrl-C in a terminal reaches the parent alone,
-            # and a worker that got two signals would leave without draining.
+            # and a worker is told by it as often as it is told itself.
             process = await asyncio.create_subprocess_exec(
                 *self._command(i, self._sockets[i]),
                 start_new_session=True,
@@ -163,8 +147,15 @@ class Supervisor:
         return web.Response(status=200 if is_ready else 503, text="ready\n" if is_ready else "no\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        before = dict(self._processes)
         answers = await self._ask("GET", "/metrics", request)
-        body = add_up([data.decode() for status, data in answers if status == 200])
+        told: dict[Hashable, str] = {
+            process: answers[i][1].decode()
+            for i, process in self._processes.items()
+            # Of one that was started meanwhile it is not sure who answered.
+            if answers[i][0] == 200 and before.get(i) is process
+        }
+        body = self._counts.added(told, self._processes.values())
         return web.Response(text=body, content_type="text/plain")
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -194,32 +185,6 @@ class Supervisor:
             "restarts": self.restarts,
         }
         return web.Response(status=worst, body=orjson.dumps(body), content_type="application/json")
-
-
-def add_up(texts: list[str]) -> str:
-    """One exposition in which samples of the same name and labels are summed."""
-    families: dict[str, Metric] = {}
-    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
-    for text in texts:
-        for family in text_string_to_metric_families(text):
-            families.setdefault(family.name, family)
-            found = sums.setdefault(family.name, {})
-            for sample in family.samples:
-                key = (sample.name, tuple(sorted(sample.labels.items())))
-                join = _JOIN.get(sample.name, _sum)
-                found[key] = join(found[key], sample.value) if key in found else sample.value
-    lines = []
-    for name, family in families.items():
-        shown = f"{name}_total" if family.type == "counter" else name
-        lines += [f"# HELP {shown} {family.documentation}", f"# TYPE {shown} {family.type}"]
-        for (series, labels), value in sums[name].items():
-            inner = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels)
-            lines.append(f"{series}{{{inner}}} {value!r}" if inner else f"{series} {value!r}")
-    return "\n".join([*lines, ""])
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
 def leave_with_parent(

@@ -1,5 +1,7 @@
 """Fakes that remember what happened to them, in plain words."""
 
+from multidict import CIMultiDict
+
 from proxy.core.endpoint import Endpoint
 from proxy.core.exchange import Exchange, Head
 from proxy.core.frame import Frame
@@ -47,7 +49,7 @@ def exchange(*, endpoint=EXACT["/v1/chat/completions"], headers=None, body=b"", 
         method=fields.pop("method", "POST"),
         path=fields.pop("path", "/v1/chat/completions"),
         query=fields.pop("query", ""),
-        headers=headers or {},
+        headers=CIMultiDict(headers or {}),
         raw_headers=fields.pop("raw_headers", ()),
         endpoint=endpoint,
         intake=FakeIntake(body),

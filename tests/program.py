@@ -51,6 +51,10 @@ class Program:
     def url(self):
         return f"http://127.0.0.1:{self.port}/v1"
 
+    def leave_at_once(self):
+        self.worker.stop()
+        self.worker.leaving.force()
+
     def counts(self):
         """All that must be zero when nothing goes on."""
         pools = self.worker.app._fleet._pools.values()
@@ -107,8 +111,7 @@ async def program(tmp_path, port, *, env=None, **parts):
             await asyncio.sleep(0.005)
         assert left == []
     finally:
-        worker.stop()
-        worker.stop()
+        running.leave_at_once()
         await task
         gc.collect()
 

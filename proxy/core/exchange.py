@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from multidict import MultiMapping
+
 from proxy.core.endpoint import Endpoint
 from proxy.core.plan import Plan, Target
 from proxy.core.ports import Intake
@@ -83,7 +85,7 @@ class Exchange:
     method: str  # edge
     path: str  # edge; always begins with /v1/ where it can
     query: str  # edge; without the question mark
-    headers: Mapping[str, str]  # edge; any case finds
+    headers: MultiMapping[str]  # edge; any case finds
     raw_headers: tuple[tuple[bytes, bytes], ...]  # edge; as the client wrote them
     endpoint: Endpoint  # edge
     intake: Intake  # edge

@@ -138,7 +138,7 @@ class Intake(Protocol):
         """The whole body.  Raises ``BodyTooLarge`` over ``limit`` bytes."""
         ...
 
-    async def peek(self, limit: int, is_enough: Callable[[bytes], bool]) -> bytes:
+    async def peek(self, limit: int, is_enough: Callable[[bytes | bytearray], bool]) -> bytes:
         """The beginning of the body, as much as ``is_enough`` asks for.
 
         It is kept, and ``chunks`` gives it again.

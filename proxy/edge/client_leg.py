@@ -7,6 +7,7 @@ before its first byte can still become a clean error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -30,6 +31,9 @@ _UNTRIED: Final = (
     b"x-sidestream-id: %s\r\n%sx-sidestream-overhead-ms: %s\r\nserver-timing: sidestream;dur=%s\r\n"
 )
 """What every answer says of us, with and without an upstream."""
+
+_ID: Final = re.compile(rb"[!-~]{1,256}")
+"""An ``x-request-id`` of an upstream that stands in the place of ours: clients log it."""
 
 _NO_BODY: Final = frozenset({204, 304})
 
@@ -120,8 +124,11 @@ class Leg:
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         has_id = False
         for name, value in headers:
+            if name.lower() == b"x-request-id":
+                if has_id or not _ID.fullmatch(value):
+                    continue
+                has_id = True
             parts += (name, b": ", value, b"\r\n")
-            has_id = has_id or name.lower() == b"x-request-id"
         for name, value in x.answer_headers:
             parts += (name, b": ", value, b"\r\n")
         identity = x.id.encode()

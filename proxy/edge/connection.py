@@ -8,13 +8,15 @@ errors in OpenAI's form for what cannot even be parsed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Literal, cast, get_args
 
 from aiohttp import ClientError, StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from proxy.core.errors import BadRequest, Overloaded, ProxyError, RequestTimeout
 from proxy.core.exchange import CUT
@@ -26,6 +28,10 @@ WRITE_BUFFER: Final = 64 * 1024
 
 LINGER_S: Final = 2.0
 """Seconds that the rest of a refused request's body is read and dropped."""
+
+Reason = Literal["full", "slow", "malformed"]
+"""Why a connection is closed that no request came by: too many, a head that took too long,
+or bytes that are no HTTP/1.1, such as TLS."""
 
 Handle = Callable[[Incoming], Awaitable[bool]]
 """Serves one request; whether the connection may serve another."""
@@ -58,12 +64,20 @@ class ClientServer(web.Server):
         self.header_s = header_s
         self.idle_s = idle_s
         self.body_s = body_s
-        self.refused_connections = 0
+        self.refused: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
 
     @property
     def is_full(self) -> bool:
         """Whether there are more connections than may be."""
         return len(self._connections) > self.max_connections
+
+    def collect(self) -> Iterator[Metric]:
+        """Connections refused, for who scrapes."""
+        text = "Connections of clients that were closed before a request could be served"
+        family = CounterMetricFamily("sidestream_connections_refused", text, labels=("reason",))
+        for reason, number in self.refused.items():
+            family.add_metric((reason,), number)
+        yield family
 
     def __call__(self) -> RequestHandler:
         """A protocol for a new connection."""
@@ -80,7 +94,7 @@ class ClientServer(web.Server):
             client = cast("ClientConnection", conn)
             if client.head_since and now - client.head_since > self.header_s:
                 error = RequestTimeout(f"the request's head took over {self.header_s:g} s")
-                client.turn_away(error)
+                client.turn_away("slow", error)
             elif client.idle_since and now - client.idle_since > self.idle_s:
                 client.force_close()
 
@@ -108,8 +122,8 @@ class ClientConnection(RequestHandler):
         self.peer = name[0] if isinstance(name, tuple) else ""
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_BUFFER)
         if self._clients.is_full:
-            self._clients.refused_connections += 1
-            self.turn_away(Overloaded("this process has no connection to spare", retry_after=1))
+            error = Overloaded("this process has no connection to spare", retry_after=1)
+            self.turn_away("full", error)
 
     def data_received(self, data: bytes) -> None:
         """Note when a head begins; the server's sweep bounds how long it takes."""
@@ -150,7 +164,8 @@ class ClientConnection(RequestHandler):
                 if not isinstance(message, RawRequestMessage):
                     # The parser's message quotes the bytes it choked on, which
                     # may be anything, so it is not repeated.
-                    self.turn_away(BadRequest("the request is not valid HTTP/1.1"))
+                    error = BadRequest("the request is not valid HTTP/1.1")
+                    self.turn_away("malformed", error)
                     return
                 incoming: Any = Incoming(message, payload, self, self._clients.body_s)
                 self._current_request = incoming
@@ -208,8 +223,9 @@ class ClientConnection(RequestHandler):
         if self._request_in_progress and self._task_handler is not None:
             self._task_handler.cancel(CUT)
 
-    def turn_away(self, error: ProxyError) -> None:
+    def turn_away(self, reason: Reason, error: ProxyError) -> None:
         """Answer without a request and close."""
+        self._clients.refused[reason] += 1
         self.head_since = 0.0
         if self.transport is not None and self._current_request is None:
             self.transport.write(error_bytes(error))

@@ -156,12 +156,18 @@ class Incoming:
                 f"nothing more of the request's body came for {self._body_s:g} s"
             ) from exc
 
-    async def peek(self, limit: int, is_enough: Callable[[bytes], bool]) -> bytes:
+    async def peek(self, limit: int, is_enough: Callable[[bytes | bytearray], bool]) -> bytes:
         """The beginning of the body, kept for ``chunks``."""
-        while not is_enough(self._beginning) and (data := await self._some()):
-            self._beginning += data
-            if len(self._beginning) > limit:
+        if is_enough(self._beginning):
+            return self._beginning
+        grown = bytearray(self._beginning)
+        while data := await self._some():
+            grown += data
+            if len(grown) > limit:
                 raise _too_large(limit)
+            if is_enough(grown):
+                break
+        self._beginning = bytes(grown)
         return self._beginning
 
     def edit(self, beginning: bytes) -> None:

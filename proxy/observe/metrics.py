@@ -216,6 +216,7 @@ class Metrics:
                 tokens.add_metric((*row, "input"), s.prompt)
                 tokens.add_metric((*row, "cached"), s.cached)
                 tokens.add_metric((*row, "output"), s.completion)
+            if s.prompt or s.completion or s.cost_nanos:
                 cost.add_metric(row, s.cost_nanos / 1e9)
         yield from (requests, attempts, events, tokens, cost)
 

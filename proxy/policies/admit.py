@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from proxy.core.errors import Draining, MethodNotAllowed, Overloaded, UnknownUrl
+from proxy.core.errors import BadRequest, Draining, MethodNotAllowed, Overloaded, UnknownUrl
 from proxy.core.exchange import End, Exchange
 from proxy.core.policy import Answer, Policy
+
+_ONCE: Final = (
+    "authorization", "api-key", "x-api-key", "content-encoding", "idempotency-key", "origin",
+    "x-sidestream-context-version",
+)  # fmt: skip
+"""Headers that decide something here, of which two would be two answers.  Of
+others that may come once only, such as ``content-type``, the parser sees to it.
+"""
 
 
 class Room:
@@ -38,6 +47,10 @@ class AdmitPolicy(Policy):
             )
         if self._is_draining():
             raise Draining("this process is shutting down; try again", retry_after=1)
+        headers = x.headers
+        for name in _ONCE:
+            if name in headers and len(headers.getall(name)) > 1:
+                raise BadRequest(f"the header {name} is given twice")
         endpoint = x.endpoint
         if not endpoint.methods:
             raise UnknownUrl(f"no such path: {x.method} {x.path[:200]}")

@@ -17,14 +17,29 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Final
 
-from proxy.core.errors import PathNotAllowed, Unauthenticated
+from proxy.core.errors import BadRequest, PathNotAllowed, Unauthenticated
 from proxy.core.exchange import Exchange
 from proxy.core.policy import Answer, Policy
 from proxy.core.ports import Clock, Tokens
 
 _SUBPROTOCOL_KEY: Final = "openai-insecure-api-key."
+_KEYED: Final = ("authorization", "api-key", "x-api-key")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]*")
 """Three parts in base64url; the last is empty where nobody signed."""
+
+_SIMPLE: Final = frozenset(
+    {"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
+)
+"""Types of bodies that a page may send to any site without asking first."""
+
+
+class CrossSite(BadRequest):
+    """A page of another site sent it, which no key and no setting lets in."""
+
+    status = 403
+    type = "permission_error"
+    code = "cross_site_request"
+
 
 PathJudge = Callable[[Exchange], bool]
 """Whether an exchange's path may be used."""
@@ -67,7 +82,7 @@ class Issuer:
 
 
 class AuthenticatePolicy(Policy):
-    """Sets ``x.tenant`` or refuses."""
+    """Sets ``x.tenant`` or refuses.  Pages of ``origins`` may be anonymous, ``*`` is all."""
 
     name = "authenticate"
 
@@ -78,12 +93,14 @@ class AuthenticatePolicy(Policy):
         anonymous: str | None,
         clock: Clock,
         issuer: Issuer | None = None,
+        origins: frozenset[str] = frozenset(),
     ) -> None:
         self._callers = callers
         self._keys = {key.digest: key for key in keys}
         self._anonymous = anonymous
         self._clock = clock
         self._issuer = issuer
+        self._origins = origins
 
     async def on_request(self, x: Exchange) -> Answer | None:
         """Find the tenant; 401 and 403 name the reason, never the key."""
@@ -92,7 +109,7 @@ class AuthenticatePolicy(Policy):
         tenant = self._by_key(x, digest) if secret else None
         if tenant is None and self._issuer is not None and _TOKEN.fullmatch(secret):
             tenant = await self._by_token(x, self._issuer, secret, digest)
-        caller = self._callers[tenant or self._by_default(secret)]
+        caller = self._callers[tenant or self._by_default(x, secret)]
         x.tenant = caller.tenant
         x.tags = caller.tags
         x.priority = caller.priority
@@ -126,8 +143,13 @@ class AuthenticatePolicy(Policy):
             raise PathNotAllowed(f"no scope of this token opens {x.path[:200]}")
         return identity.tenant
 
-    def _by_default(self, secret: str) -> str:
+    def _by_default(self, x: Exchange, secret: str) -> str:
         if self._anonymous is not None:
+            # Who may connect is served; a page that anybody wrote makes a browser connect.
+            if is_unasked(x, self._origins):
+                raise CrossSite(
+                    "a page of another site needs a key, or its origin in `cors.origins`"
+                )
             # An application that was only repointed still sends the key it
             # had; where anyone is served, that is no reason to refuse it.
             return self._anonymous
@@ -139,13 +161,33 @@ class AuthenticatePolicy(Policy):
         return datetime.fromtimestamp(self._clock.wall(), UTC).date()
 
 
+def is_unasked(x: Exchange, origins: frozenset[str]) -> bool:
+    """Whether a browser sent ``x`` for a page of a site that is not let in, and so
+    that it did not have to ask first: a simple POST, or a WebSocket.
+    """
+    headers = x.headers
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if (origin is None and site is None) or origin in origins or "*" in origins:
+        return False
+    if x.method == "POST":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        # Of these headers a browser would have asked.
+        if kind not in _SIMPLE or any(name in headers for name in _KEYED):
+            return False
+    elif headers.get("upgrade", "").lower() != "websocket":
+        return False
+    if site is not None:
+        return site in ("cross-site", "same-site")
+    return (origin or "").partition("://")[2].lower() != headers.get("host", "").lower()
+
+
 def credential(headers: Mapping[str, str]) -> str:
     """The key a client sent, wherever its SDK puts it; empty if nowhere."""
     bearer = headers.get("authorization")
     if bearer is not None:
         scheme, _, secret = bearer.partition(" ")
         return secret.strip() if scheme.lower() == "bearer" else ""
-    for name in ("api-key", "x-api-key"):
+    for name in _KEYED[1:]:
         if secret := headers.get(name, ""):
             return secret.strip()
     for offered in headers.get("sec-websocket-protocol", "").split(","):

@@ -52,7 +52,7 @@ class AnswerReader:
 
     def expect(self, *, is_head: bool, is_upgrade: bool) -> None:
         """The next answer is to a HEAD request, or to an upgrade."""
-        self._held = b""
+        self._held = bytearray()
         self._informational = 0
         self._is_head = is_head
         self._is_upgrade = is_upgrade
@@ -82,14 +82,21 @@ class AnswerReader:
 
     def _read_head(self, data: bytes) -> bytes:
         """Bytes after the head, if it is whole."""
-        if self._held:
-            data = self._held + data
+        held = self._held
+        if held:
+            # Of a head that comes in drops each byte is looked at once.
+            seam = max(0, len(held) - 3)
+            held += data
+            if held.find(b"\r\n\r\n", seam) < 0 and len(held) <= MAX_HEAD:
+                return b""
+            data = bytes(held)
+            held.clear()
         while True:
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 if len(data) > MAX_HEAD:
                     raise UpstreamProtocol("the upstream's head is over 64 KiB")
-                self._held = data
+                held += data
                 return b""
             message = self._parse(data[: end + 4])
             data = data[end + 4 :]

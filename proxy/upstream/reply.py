@@ -107,15 +107,14 @@ class UpstreamReply:
         conn = self._conn
         assert conn is not None
         if self.relay is not None:
-            while not self.relay.events and len(self._held) <= WHOLE:
+            held = bytearray()
+            while not self.relay.events and len(held) <= WHOLE:
                 if not (data := await conn.receive_some()):
+                    held += self.relay.end()
+                    self.relay.check()
                     break
-                self._held += self._meter_stream(data)
-            else:
-                return
-            if not self.relay.events:
-                self._held += self.relay.end()
-                self.relay.check()
+                held += self._meter_stream(data)
+            self._held = bytes(held)
         elif self._reads or self.head.status >= 400:
             parts: list[bytes] = []
             size, is_over = 0, False

@@ -40,6 +40,21 @@ def number_after(data: bytes) -> int:
     return int(found[-1]) + 1 if found else 0
 
 
+def joined(held: bytearray, data: bytes, most: int) -> bytes:
+    """What was held and ``data``, taken out of there, if an event ends in it or it is
+    over ``most`` bytes; else nothing, and ``data`` is held too.
+
+    Of an event that comes in drops each byte is looked at once.
+    """
+    seam = max(0, len(held) - 2)
+    held += data
+    if len(held) <= most and held.find(b"\n\n", seam) < 0 and held.find(b"\n\r\n", seam) < 0:
+        return b""
+    whole = bytes(held)
+    held.clear()
+    return whole
+
+
 def split(data: bytes) -> list[bytes]:
     """Whole events, each with its blank line."""
     events, start = [], 0

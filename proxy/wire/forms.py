@@ -34,7 +34,7 @@ def form_boundary(content_type: str) -> bytes | None:
     return None
 
 
-def form_fields(beginning: bytes, boundary: bytes) -> dict[str, str]:
+def form_fields(beginning: bytes | bytearray, boundary: bytes) -> dict[str, str]:
     """The small text fields in the beginning of a multipart body.
 
     Only parts that are whole are read, and none that carries a file name.
@@ -54,7 +54,7 @@ def form_fields(beginning: bytes, boundary: bytes) -> dict[str, str]:
     return fields
 
 
-def is_enough_of(boundary: bytes, name: str) -> Callable[[bytes], bool]:
+def is_enough_of(boundary: bytes, name: str) -> Callable[[bytes | bytearray], bool]:
     """Whether a beginning has the field ``name``.
 
     It is looked for anew whenever the beginning has doubled, so that a body
@@ -62,7 +62,7 @@ def is_enough_of(boundary: bytes, name: str) -> Callable[[bytes], bool]:
     """
     at = 0
 
-    def is_enough(beginning: bytes) -> bool:
+    def is_enough(beginning: bytes | bytearray) -> bool:
         nonlocal at
         if len(beginning) < at:
             return False

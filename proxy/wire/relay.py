@@ -25,6 +25,7 @@ from proxy.wire.events import (
     MARKS,
     TERMINAL,
     has_content,
+    joined,
     last_in,
     number_after,
     split,
@@ -68,7 +69,7 @@ class Relay:
     def __init__(self, dialect: Dialect, *, hides_usage: bool) -> None:
         self._dialect = dialect
         self._hides_usage = hides_usage
-        self._held = b""
+        self._held = bytearray()
         self._tail = b""
         self.is_torn = False
         self._has_bom_passed = False
@@ -104,12 +105,13 @@ class Relay:
         return out
 
     def _feed(self, data: bytes) -> bytes:
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        held = self._held
+        most = MAX_HELD if self._has_bom_passed and not self.is_torn else 0
+        if held and not (data := joined(held, data, most)):
+            return b""
         if not self._has_bom_passed:
             if len(data) < 3 and _BOM.startswith(data):
-                self._held = data
+                held += data
                 return b""
             self._has_bom_passed = True
             data = data.removeprefix(_BOM)
@@ -118,13 +120,12 @@ class Relay:
         if data.endswith((b"\n\n", b"\n\r\n")):
             return self._whole(data)
         end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
-        if end < 3:
-            end = 0
-        held = data[end:]
-        if len(held) > MAX_HELD:
+        end = end if end > 2 else 0
+        rest = data[end:]
+        if len(rest) > MAX_HELD:
             self.is_torn = True
-            return self._whole(data[:end]) + held
-        self._held = held
+            return self._whole(data[:end]) + rest
+        held += rest
         return self._whole(data[:end]) if end else b""
 
     def _whole(self, data: bytes) -> bytes:
@@ -211,7 +212,7 @@ class Relay:
             return data[: blank.end()] + (self.feed(rest) if rest else b"")
         # The end of this piece may be the first half of the blank line: a break and a CR.
         keep = min(2, len(data) - len(data.rstrip(b"\r\n")))
-        self._held = data[len(data) - keep :]
+        self._held += data[len(data) - keep :]
         return data[: len(data) - keep]
 
     def _event(self, raw: bytes) -> bytes:
@@ -276,7 +277,8 @@ class Relay:
 
     def end(self) -> bytes:
         """The body is over: what was still held, ended properly if it is whole."""
-        held, self._held = self._held, b""
+        held = bytes(self._held)
+        self._held.clear()
         if self.is_torn or not held.strip():
             return b""
         line = held.strip().rpartition(b"data:")[2].strip()

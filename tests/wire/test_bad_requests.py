@@ -247,3 +247,45 @@ async def test_every_kind_of_credential_header_names_the_tenant(running):
         answer = await ask(running.port, request(body=CHAT, key=None, headers=(header,)))
 
         assert answer.headers["x-sidestream-tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("Idempotency-Key: a", "idempotency-key: b"),
+        ("Idempotency-Key: a", "Idempotency-Key: a"),
+        ("authorization: Bearer other",),
+        ("Content-Encoding: identity", "Content-Encoding: gzip"),
+        ("Content-Type: application/json", "Content-Type: text/plain"),
+    ],
+)
+async def test_a_header_that_may_be_given_once_is_not_given_twice(running, given):
+    answer = await ask(running.port, request(body=CHAT, headers=given))
+
+    assert_refused(answer, 400)
+
+
+async def test_headers_that_are_lists_may_be_given_twice(running):
+    given = ("Cache-Control: no-cache", "Cache-Control: no-store", "Accept: a/b", "Accept: */*")
+    answer = await ask(running.port, request(body=CHAT, headers=given))
+
+    assert answer.status == 200
+
+
+async def test_connections_that_no_request_came_by_are_counted_by_why(tmp_path):
+    process = "{max_connections: 2, header_timeout: 300ms}"
+    async with program(tmp_path, 1, process=process) as running:
+        held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(2)]
+        full = await ask(running.port, b"")
+        for (reader, writer), data in zip(
+            held, (b"\x16\x03\x01\x02\n\r\n", b"GET /v1"), strict=True
+        ):
+            writer.write(data)
+            await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        counted = await ask(running.worker.admin_port, request("/metrics", method="GET", key=None))
+
+    assert full.status == 503
+    name = "sidestream_connections_refused_total{reason="
+    lines = [line for line in counted.body.decode().splitlines() if line.startswith(name)]
+    assert lines == [f'{name}"{why}"}} 1.0' for why in ("full", "slow", "malformed")]

@@ -66,6 +66,21 @@ async def test_the_second_who_asks_is_answered_from_the_cache(tmp_path):
         assert {**first.json, "id": ""} == {**again.json, "id": ""}
 
 
+async def test_a_cache_before_ours_is_listed_first_and_a_hit_has_one_age(tmp_path):
+    answer = json_answer(headers=("Cache-Status: near; hit", "Age: 7"))
+    bodies = COLD, COLD, {**COLD, "temperature": 1}
+    async with Scripted([says(answer)]) as up, cached(tmp_path, up.port) as running:
+        told = [(await ask(running.port, request(body=body))).raw_headers for body in bodies]
+
+    def values(headers, wanted):
+        return [value.partition(";")[0] for name, value in headers if name.lower() == wanted]
+
+    assert [values(one, "cache-status") for one in told] == [
+        ["near", "sidestream"], ["sidestream"], ["near", "sidestream"],
+    ]  # fmt: skip
+    assert [values(one, "age") for one in told] == [["7"], ["0"], ["7"]]
+
+
 @pytest.mark.parametrize("script", [says(json_answer()), streams()], ids=["whole", "streamed"])
 async def test_one_entry_serves_both_forms(tmp_path, script):
     async with Scripted([script]) as up, cached(tmp_path, up.port) as running:

@@ -125,6 +125,27 @@ async def test_tokens_and_cost_are_counted(tmp_path, body):
     assert costs[0].endswith(" 0.013")
 
 
+async def test_what_is_paid_by_the_request_is_a_cost_without_tokens(tmp_path):
+    more = """
+prices: {"i": {input: 0, output: 0, request: 0.04}}
+limits: {tight: {budgets: [{usd: 10, per: day}]}}
+"""
+    answer = json_answer({"text": "Hi"})
+    async with (
+        Scripted([says(answer)]) as upstream,
+        program(tmp_path, upstream.port, more=more, tenant=", limits: tight") as running,
+    ):
+        form = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ni\r\n--b--\r\n'
+        kind = "Content-Type: multipart/form-data; boundary=b"
+        asked = request("/v1/audio/transcriptions", form, headers=(kind,))
+        status = (await ask(running.port, asked)).status
+        await running.settled()
+        text = (await ask(running.worker.admin_port, request("/metrics", method="GET"))).body
+
+    costs = [line for line in text.decode().splitlines() if "sidestream_cost_usd_total{" in line]
+    assert (status, [line.split()[-1] for line in costs]) == (200, ["0.04"])
+
+
 async def test_prefix_v1_may_be_left_out_and_queries_are_kept(tmp_path):
     _, seen = await sent(tmp_path, request("/chat/completions?a=b%20c", CHAT))
 

@@ -90,6 +90,26 @@ async def test_an_upstream_says_nothing_of_who_may_read_its_answers(tmp_path):
     assert "origin" not in up.requests[0].headers
 
 
+PAGE = ("Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Content-Type: text/plain")
+
+
+async def test_a_page_of_another_site_spends_nothing_of_who_needs_no_key(tmp_path):
+    anonymous = "  guest: {anonymous: true}"
+    async with (
+        Scripted([says(json_answer())]) as up,
+        program(tmp_path, up.port, tenants=anonymous) as running,
+    ):
+        page = await ask(running.port, request(body=CHAT, key=None, headers=PAGE))
+        known = await ask(running.port, request(body=CHAT, headers=PAGE))
+        curl = await ask(running.port, request(body=CHAT, key=None, headers=FORM))
+        reads = await ask(running.port, request("/v1/models", method="GET", key=None, headers=PAGE))
+
+    assert_refused(page, 403, "cross_site_request")
+    assert (known.status, curl.status, reads.status) == (200, 200, 200)
+    assert [seen.line[:4] for seen in up.requests] == ["POST", "POST", "GET "]
+
+
+FORM = ("Content-Type: application/x-www-form-urlencoded",)
 WHOLE = gzip.compress(json_answer().partition(b"\r\n\r\n")[2])
 
 
@@ -113,3 +133,24 @@ async def test_a_compressed_answer_is_whole_or_none(tmp_path, body, status):
         assert got.json["object"] == "chat.completion"
     else:
         assert_refused(got, 502, "upstream_reset")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["up-1"], "up-1"),
+        (["x" * 256], "x" * 256),
+        (["x" * 257], None),
+        ([""], None),
+        (["a b"], None),
+        (["caf\u00e9"], None),
+        (["up-1", "up-2"], "up-1"),
+    ],
+)
+async def test_a_request_id_of_the_upstream_is_one_word_or_it_is_ours(tmp_path, given, told):
+    answer = json_answer(headers=[f"X-Request-Id: {one}" for one in given])
+    async with Scripted([says(answer)]) as up, program(tmp_path, up.port) as running:
+        got = await ask(running.port, request(body=CHAT))
+
+    ids = [value for name, value in got.raw_headers if name.lower() == "x-request-id"]
+    assert ids == [told or got.headers["x-sidestream-id"]]

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from proxy import __version__
 from proxy.__main__ import main
 from tests.ports import free_port
 from tests.program import (
@@ -64,6 +65,14 @@ async def test_health_readiness_metrics_and_status(tmp_path):
     assert_refused_admin(closed, 401)
     assert_refused_admin(nothing, 404)
     assert status.json["in_flight"] == 0
+    assert status.json["version"] == __version__
+    assert 0 <= status.json["uptime_s"] < 60
+    assert (
+        0
+        <= datetime.now(UTC).timestamp()
+        - datetime.fromisoformat(status.json["started_at"]).timestamp()
+        < 60
+    )
     assert status.json["upstreams"][0]["idle"] == 1
     assert ('sidestream_requests_total{endpoint="chat",route="rest",status="200",target="main",'
             'tenant="acme"} 2.0') in metrics  # fmt: skip
@@ -306,6 +315,46 @@ async def test_the_command_with_a_mock_serves_a_newcomer_and_leaves_on_sigterm()
     assert b"Traceback" not in command.rest[1]
 
 
+async def test_two_signals_in_quick_succession_are_one(tmp_path):
+    data, admin = free_port(), free_port()
+    goes_on = asyncio.Event()
+
+    async def slowly(peer):
+        await peer.send(SSE_HEAD, framed(ROLE), framed(WORDS[0]))
+        await goes_on.wait()
+        await peer.send(framed(STOP), framed(DONE), b"0\r\n\r\n")
+
+    path = tmp_path / "c.yaml"
+    async with Scripted([slowly]) as upstream:
+        path.write_text(f"""\
+listen: 127.0.0.1:{data}
+admin: {{listen: "127.0.0.1:{admin}"}}
+upstreams: {{up: {{kind: generic, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}
+routes: [{{name: all, targets: [{{upstream: up}}]}}]
+""")
+        async with Command("serve", "--config", str(path)) as command:
+            await command.until("serving")
+            reader, writer = await asyncio.open_connection("127.0.0.1", data)
+            writer.write(request(body=STREAM, key=None))
+            begun = await reader.readuntil(b"Hi")
+            command.process.send_signal(signal.SIGTERM)
+            await command.until("leaving with 1")
+            command.process.send_signal(signal.SIGTERM)
+            goes_on.set()
+            rest = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            await asyncio.wait_for(command.process.wait(), 10)
+
+    assert b" 200 " in begun
+    assert b"[DONE]" in rest
+    assert b"told to leave once more" not in command.rest[1]
+
+
+def requests_in(metrics):
+    name = "sidestream_requests_total"
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
+
+
 async def test_two_workers_share_a_port_and_their_counters_add_up(tmp_path, capsys):
     data, admin = free_port(), free_port()
     path = tmp_path / "c.yaml"
@@ -343,9 +392,9 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
             await command.until("serving")
             for _ in range(10):
                 assert (await ask(data, request(body=CHAT, key=None))).status == 200
+            after = (await ask(admin, get("/metrics"))).body.decode()
 
-    totals = [line for line in metrics.splitlines() if line.startswith("sidestream_requests_total")]
-    assert sum(float(line.rsplit(" ", 1)[1]) for line in totals) == 40
+    assert (requests_in(metrics), requests_in(after)) == (40, 50)
     assert ready.status == 200
     assert codes == [1, 0]
     said = "no tenant is named 'anonymuos'; did you mean 'anonymous'? If it was one before: --force"

@@ -148,6 +148,6 @@ class Alerts(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cors(Record):
-    """Browsers of which origins may read answers."""
+    """Pages of which origins may read answers, and be the anonymous tenant."""
 
     origins: tuple[str, ...] = setting("Origins, or `*`.", ())

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.core.errors import PathNotAllowed, Unauthenticated
 from proxy.core.ports import Identity
-from proxy.policies.authenticate import ApiKey, AuthenticatePolicy, Caller, Issuer
+from proxy.policies.authenticate import ApiKey, AuthenticatePolicy, Caller, CrossSite, Issuer
 from tests.kit import FakeClock, exchange
 
 JWT = "aGVhZA.Ym9keQ.c2ln"
@@ -32,14 +32,14 @@ class FakeTokens:
         return self.later
 
 
-def policy(tokens=None, *, anonymous=None, scopes=None):
+def policy(tokens=None, *, anonymous=None, scopes=None, origins=frozenset()):
     callers = {
         "acme": Caller("acme", lambda x: "/files" not in x.path, {"team": "a"}),
         "all": Caller("all", lambda _: True),
     }
     keys = (ApiKey("acme", sha256(JWT.encode() + b"-key").digest(), "one"),)
     issuer = Issuer(tokens, scopes or {}) if tokens is not None else None
-    return AuthenticatePolicy(callers, keys, anonymous, FakeClock(), issuer)
+    return AuthenticatePolicy(callers, keys, anonymous, FakeClock(), issuer, origins)
 
 
 async def run(made, secret, **more):
@@ -125,5 +125,73 @@ async def test_a_path_needs_a_scope_and_the_tenants_leave(scopes, path, is_allow
 
 async def test_scopes_do_not_bind_who_has_a_key():
     x = await run(policy(FakeTokens(), scopes={"chat": lambda _: False}), JWT + "-key")
+
+    assert x.tenant == "acme"
+
+
+EVIL = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "host": "localhost:8400"}
+SOCKET = {"upgrade": "websocket"}
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("POST", {"content-type": "text/plain;charset=UTF-8"}),
+        ("POST", {"content-type": "Multipart/Form-Data; boundary=x"}),
+        ("POST", {"content-type": "application/x-www-form-urlencoded"}),
+        ("POST", {}),
+        ("POST", {"origin": "null"}),
+        ("POST", {"sec-fetch-site": "same-site", "origin": "http://localhost:3000"}),
+        ("GET", SOCKET),
+        ("GET", {**SOCKET, "sec-websocket-protocol": "openai-insecure-api-key.any"}),
+    ],
+)
+async def test_a_page_of_another_site_is_not_the_anonymous_tenant(method, more):
+    for dropped in ("", "origin", "sec-fetch-site"):
+        headers = {k: v for k, v in {**EVIL, **more}.items() if k != dropped}
+        with pytest.raises(CrossSite) as refused:
+            await policy(anonymous="all").on_request(exchange(method=method, headers=headers))
+
+    assert (refused.value.status, refused.value.code) == (403, "cross_site_request")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        # curl -d, and SDKs
+        ("POST", {"content-type": "application/x-www-form-urlencoded", "host": "localhost:8400"}),
+        ("POST", {"content-type": "application/json"}),
+        # what a browser asks about first, so it was let in, or no browser sent it
+        ("POST", EVIL | {"content-type": "application/json"}),
+        ("POST", EVIL | {"content-type": "multipart/form-data", "authorization": "Bearer any"}),
+        ("DELETE", EVIL),
+        # what only reads, of which the page sees nothing
+        ("GET", EVIL),
+        ("OPTIONS", EVIL),
+        # pages of its own site, of an origin that is let in, and what a user began
+        ("POST", {"origin": "http://LocalHost:8400", "host": "localhost:8400"}),
+        ("POST", {"origin": "https://gate.example", "sec-fetch-site": "same-origin"}),
+        ("POST", EVIL | {"sec-fetch-site": "none"}),
+        ("POST", EVIL | {"origin": "https://app.example"}),
+        ("GET", {**EVIL, **SOCKET, "origin": "https://app.example"}),
+        ("GET", {**SOCKET, "origin": "http://127.0.0.1:8400", "host": "127.0.0.1:8400"}),
+    ],
+)
+async def test_who_is_no_page_of_another_site_is_served(method, headers):
+    x = exchange(method=method, headers=headers)
+    await policy(anonymous="all", origins=frozenset({"https://app.example"})).on_request(x)
+
+    assert x.tenant == "all"
+
+
+async def test_every_page_is_served_where_every_origin_is_let_in_or_it_has_a_key():
+    await policy(anonymous="all", origins=frozenset("*")).on_request(
+        exchange(method="POST", headers=EVIL)
+    )
+    x = exchange(
+        headers={**EVIL, **SOCKET, "sec-websocket-protocol": f"openai-insecure-api-key.{JWT}-key"},
+        method="GET",
+    )
+    await policy(anonymous="all").on_request(x)
 
     assert x.tenant == "acme"
