@@ -124,7 +124,7 @@ class Leg:
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         has_id = False
         for name, value in headers:
-            if name.lower() == b"x-request-id":
+            if len(name) == 12 and name.lower() == b"x-request-id":
                 if has_id or not _ID.fullmatch(value):
                     continue
                 has_id = True
