@@ -11,7 +11,7 @@ from pathlib import Path
 
 from proxy.config import schema
 from proxy.config.nodes import ConfigError, Problem
-from proxy.config.schema.content import Embed
+from proxy.config.schema.caches import Embed
 from proxy.core.semantic import AnswerJudge, Embedder, ScopedEmbedder
 from proxy.encoders.remembered import Remembered
 from proxy.encoders.thread import InThread

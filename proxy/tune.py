@@ -24,7 +24,7 @@ from proxy.compile import specs_of
 from proxy.config.load import any_price, load
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
-from proxy.config.schema.content import Embed
+from proxy.config.schema.caches import Embed
 from proxy.core.errors import ProxyError
 from proxy.core.semantic import Embedder, Vector
 from proxy.embedding import model_of, open_model

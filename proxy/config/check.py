@@ -13,7 +13,8 @@ from proxy.config.check_regions import region_problems
 from proxy.config.money import money
 from proxy.config.nodes import Problem
 from proxy.config.schema import Cache, Record, Route, Settings
-from proxy.config.schema.content import AnswerJudge, Detector, Embed
+from proxy.config.schema.caches import AnswerJudge, Embed
+from proxy.config.schema.content import Detector
 
 Found = Iterator[Problem]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from proxy.config.schema.content import Cache, Guard, HttpDetector, Redaction, Rule, RuleTests
+from proxy.config.schema.caches import Cache
+from proxy.config.schema.content import Guard, HttpDetector, Redaction, Rule, RuleTests
 from proxy.config.schema.process import Admin, Alerts, Cors, Drain, Log, Process, Store, Telemetry
 from proxy.config.schema.record import Record, setting
 from proxy.config.schema.routes import Match, Retry, Route, Target

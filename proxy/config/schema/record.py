@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from proxy.config.nodes import NOWHERE, Place, Problem
+from proxy.config.units import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +50,13 @@ def check_threshold(value: float) -> None:
         is_percent = 10 <= value <= 100
         hint = f"; did you mean {value / 100:g}?" if is_percent else ""
         raise ValueError(f"threshold is above 0 and at most 1{hint}")
+
+
+def check_key(key: Secret, name: str) -> None:
+    """Raise ``ValueError`` unless ``key`` is empty or 32 bytes in base64."""
+    try:
+        is_good = not key or len(base64.b64decode(key.reveal(), validate=True)) == 32
+    except binascii.Error:
+        is_good = False
+    if not is_good:
+        raise ValueError(f"{name} is 32 bytes in base64, as `openssl rand -base64 32` makes")
