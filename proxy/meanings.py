@@ -38,6 +38,8 @@ from proxy.stores.sealed import Master
 from proxy.upstream.target import Upstream
 
 LEXICON: Final = Path(__file__).parent / "semantic" / "lexicon.yaml"
+NEVER: Final = 2.0
+"""More than any cosine."""
 GUESS: Final = Learned()
 """Has learned nothing: nobody tells it what was counted."""
 
@@ -98,9 +100,9 @@ class Meanings:
         self._guard: LexicalGuard | None = None
         self.finder = Semantics(shared, self._differ, tasks, clock, chance, self._meter)
 
-    def _differ(self, one: str, other: str) -> str:
+    def _differ(self, one: str, other: str, is_lenient: bool) -> str:  # noqa: FBT001 - a callback
         assert self._guard is not None
-        return self._guard.why_different(one, other)
+        return self._guard.why_different(one, other, is_lenient=is_lenient)
 
     def likenesses(
         self,
@@ -153,7 +155,8 @@ class Meanings:
         assert asked.mode != "off"
         assert self._guard is not None
         by = f"{asked.judge.upstream}/{asked.judge.model}" if asked.judge is not None else ""
-        what = f"{name}\0{asked.threshold}\0{embedder.ident}\0{by}".encode()
+        forgive = NEVER if asked.forgive is None else asked.forgive
+        what = f"{name}\0{asked.threshold}\0{forgive}\0{embedder.ident}\0{by}".encode()
         ident = blake2b(what + secret, digest_size=16).digest()
         kept = self._kept.get(ident)
         if kept is None:
@@ -167,6 +170,7 @@ class Meanings:
         likeness = Likeness(
             mode=asked.mode,
             threshold=asked.threshold,
+            forgive=forgive,
             verify=asked.verify,
             max_error=asked.max_error,
             timeout_s=float(asked.embed.timeout),

@@ -11,14 +11,13 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from proxy.compile import specs_of
 from proxy.config.load import any_price, load
@@ -29,21 +28,11 @@ from proxy.core.errors import ProxyError
 from proxy.core.semantic import Embedder, Vector
 from proxy.embedding import model_of, open_model
 from proxy.meanings import lexical_guard
-from proxy.observe.curves import Curve, svg
 from proxy.observe.queues import Queues
 from proxy.semantic.agreement import cosine
 from proxy.semantic.pairs import BadPairs, Pair, read_pairs
-from proxy.semantic.tuning import (
-    MOST_FALSE,
-    Judged,
-    Row,
-    advice,
-    lost,
-    percent,
-    rows,
-    thresholds,
-    worst,
-)  # fmt: skip
+from proxy.semantic.tables import Tables, as_text, drawn, listed
+from proxy.semantic.tuning import Judged, lost, rows, thresholds, worst
 from proxy.upstream.ask import answer_of
 from proxy.upstream.embedder import UpstreamEmbedder
 from proxy.upstream.fleet import Fleet
@@ -60,9 +49,6 @@ _HINTS: Final = {
     404: "; are base_url and model right?",
     429: "; it asks for fewer calls",
 }
-_HEADING: Final = """\
-             without the lexical guard          with the lexical guard
-threshold     hits  false hits  precision     hits  false hits  precision"""
 
 
 class CannotTune(Exception):
@@ -71,15 +57,6 @@ class CannotTune(Exception):
 
 class BadFile(CannotTune):
     """Lines of the pairs are none; the message has one line for each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What each threshold does: by the vectors alone, and with the guard beside them."""
-
-    at: Sequence[float]
-    plain: Sequence[Row]
-    guarded: Sequence[Row]
 
 
 def add_tune(actions: Any, config: Path | None) -> None:
@@ -125,21 +102,32 @@ def _tuned(options: argparse.Namespace) -> str:
     began = time.perf_counter()
     vectors, ident = asyncio.run(_embed(options, sorted({t for p in pairs for t in (p.a, p.b)})))
     took = time.perf_counter() - began
-    guard = lexical_guard()
+    why = lexical_guard().why_different
     judged = [
-        Judged(p, cosine(vectors[p.a], vectors[p.b]), guard.why_different(p.a, p.b)) for p in pairs
+        Judged(
+            p,
+            cosine(vectors[p.a], vectors[p.b]),
+            why(p.a, p.b),
+            why(p.a, p.b, is_lenient=True),
+        )
+        for p in pairs
     ]
-    tables = Tables(at, rows(judged, at, guarded=False), rows(judged, at, guarded=True))
+    tables = Tables(
+        at,
+        rows(judged, at, lambda _: ""),
+        rows(judged, at, attrgetter("why")),
+        rows(judged, at, attrgetter("unforgiven")),
+    )
     if options.plot is not None:
-        _write(options.plot, _drawn(options.pairs.name, tables))
+        _write(options.plot, drawn(options.pairs.name, tables))
     same = tables.plain[0].same
     head = f"{options.pairs}: {same} same, {len(pairs) - same} different; "
     return "".join(
         [
             f"{head}{len(vectors)} texts by {ident} in {took:.1f} s\n\n",
-            _as_text(tables),
-            *_shown(worst(judged, options.show), "different pairs that look most alike"),
-            *_shown(lost(judged, options.show), "same pairs that the guard keeps apart"),
+            as_text(tables),
+            *listed(worst(judged, options.show), "different pairs that look most alike"),
+            *listed(lost(judged, options.show), "same pairs that the guard keeps apart"),
         ]
     )
 
@@ -252,39 +240,3 @@ def _chosen(settings: Settings, name: str) -> Embed:
             f"name a cache with semantic.embed by --cache, or a model by --model; there is {there}"
         )
     return known[name]
-
-
-def _as_text(tables: Tables) -> str:
-    lines = [_HEADING]
-    for threshold, plain, guarded in zip(tables.at, tables.plain, tables.guarded, strict=True):
-        lines.append(f"{threshold:9.3f}  {_cells(plain)}    {_cells(guarded)}")
-    lines.append(f"\nlowest threshold with at most {MOST_FALSE:.0%} false hits:")
-    for name, table in (("without the guard", tables.plain), ("with the guard", tables.guarded)):
-        lines.append(f"  {name:17}  {advice(table)}")
-    return "\n".join(lines) + "\n"
-
-
-def _cells(row: Row) -> str:
-    return f"{percent(row.recall):>7}  {percent(row.false_rate):>10}  {percent(row.precision):>9}"
-
-
-def _shown(found: Iterable[Judged], heading: str) -> Iterator[str]:
-    """Pairs, and what the guard says of each."""
-    for i, one in enumerate(found):
-        if i == 0:
-            yield f"\n{heading}, and what it says:\n"
-        a, b = (orjson.dumps(text).decode() for text in (one.pair.a, one.pair.b))
-        yield f"  {one.cosine:.4f}  {one.why or '-':12}  {a}  {b}\n"
-
-
-def _drawn(name: str, tables: Tables) -> str:
-    curves = []
-    for how, table, dashed in (("with", tables.guarded, False), ("without", tables.plain, True)):
-        hits = [row.recall or 0.0 for row in table]
-        false = [row.false_rate or 0.0 for row in table]
-        curves.append(Curve(f"hits, {how} the guard", hits, is_good=True, is_dashed=dashed))
-        curves.append(Curve(f"false hits, {how} the guard", false, is_good=False, is_dashed=dashed))
-    title = (
-        f"Thresholds on {name}: {tables.plain[0].same} same, {tables.plain[0].different} different"
-    )
-    return svg(title, "least cosine similarity", tables.at, curves, MOST_FALSE)

@@ -14,6 +14,7 @@ from proxy.rules.trials import ScopedTrials
 class Likeness:
     """How near a question must be, who tells, and how well that has worked.
 
+    From a cosine of ``forgive`` on words are forgiven that one question lacks.
     ``verify`` is the share of answers that are checked; with more than
     ``max_error`` of them proven wrong it only measures.  ``timeout_s`` is how
     long a request waits for a vector.  Answers in other words say the same by
@@ -23,6 +24,7 @@ class Likeness:
 
     mode: Literal["shadow", "on"]
     threshold: float
+    forgive: float
     verify: float
     max_error: float
     timeout_s: float

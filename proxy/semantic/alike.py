@@ -34,6 +34,15 @@ _SAME: Final = {"of", "in"}
 _MUTUAL: Final = frozenset({"different", "distance"})
 """What is between two, whichever is named first."""
 
+_UNSAID: Final = frozenset({"words", "qualifier"})
+"""Reasons that may be forgiven: a word stands on one side only, of which nothing is known."""
+
+_PREFIXES: Final = (
+    "un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "de", "re", "ex", "a",
+    "over", "under", "up", "down", "out", "pre", "post", "sub", "super", "hyper", "hypo",
+)  # fmt: skip
+"""What makes another word of one, mostly its opposite."""
+
 _ALWAYS_OTHERS: Final = frozenset({"by", "than"})
 """What stands behind these has the opposite role without them."""
 
@@ -45,15 +54,20 @@ class LexicalGuard:
         self.lexicon = Lexicon(lexicon)
         self._reader = Reader(self.lexicon)
 
-    def why_different(self, one: str, other: str) -> str:
-        """Such as ``numbers``; empty if nothing does."""
+    def why_different(self, one: str, other: str, *, is_lenient: bool = False) -> str:
+        """Such as ``numbers``; empty if nothing does.
+
+        ``is_lenient`` forgives words of which nothing is known, if all else is the
+        same: the more of them, the nearer should the two be.
+        """
         if one == other:
             return ""
         metas = self.lexicon.metas
         a, b = surface(one, metas), surface(other, metas)
         if why := self._apart(a, b):
             return why
-        return self._alike(self._reader.read(one, a), self._reader.read(other, b))
+        readings = self._reader.read(one, a), self._reader.read(other, b)
+        return self._alike(*readings, is_lenient=is_lenient)
 
     def _apart(self, a: Surface, b: Surface) -> str:
         if a.signs != b.signs or a.unseen != b.unseen or a.lines != b.lines:
@@ -62,14 +76,14 @@ class LexicalGuard:
             return "words"
         return "names" if differ_in_case(a, b, self.lexicon) else ""
 
-    def _alike(self, a: Reading, b: Reading) -> str:
+    def _alike(self, a: Reading, b: Reading, *, is_lenient: bool) -> str:
         one, other = a.surface, b.surface
         if one.words == other.words:
             return "" if a.words == b.words else "language"
-        why = self._compare(a, b)
+        why = self._compare(a, b, is_lenient=is_lenient)
         return why or ("words" if one.is_exact or other.is_exact else "")
 
-    def _compare(self, a: Reading, b: Reading) -> str:
+    def _compare(self, a: Reading, b: Reading, *, is_lenient: bool) -> str:
         if not (a.is_english or b.is_english):
             return "language" if a.words != b.words else ""
         if not ((a.is_english or a.is_bare) and (b.is_english or b.is_bare)):
@@ -79,9 +93,9 @@ class LexicalGuard:
         for label, check in CHECKS:
             if check(a, b):
                 return label
-        return self._content(a, b)
+        return self._content(a, b, is_lenient=is_lenient)
 
-    def _content(self, a: Reading, b: Reading) -> str:
+    def _content(self, a: Reading, b: Reading, *, is_lenient: bool) -> str:
         left = [c for c in a.roles if c not in b.roles]
         right = [c for c in b.roles if c not in a.roles]
         if not left and not right:
@@ -96,7 +110,16 @@ class LexicalGuard:
                     right.remove(twin)
         if not (left and right) and all(w in self.lexicon.light for w in left or right):
             return self._order(a, _renamed(b, same) if same else b)
-        return self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
+        why = self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
+        if not is_lenient or why not in _UNSAID or max(len(left), len(right)) > MAX_LEFT:
+            return why
+        if _is_turned(left, right):
+            return "antonym"
+        # As if each stood in the other's place: what they do there must be the same.
+        mine, its = (dict(zip(*ways, strict=False)) for ways in ((left, right), (right, left)))
+        return self._order(a, _renamed(b, {**same, **its})) or self._order(
+            b, _renamed(a, {**{w: twin for twin, w in same.items()}, **mine})
+        )
 
     def _label(self, a: Reading, b: Reading, left: list[str], right: list[str]) -> str:
         opposites, labels = self.lexicon.opposites, self.lexicon.label
@@ -236,6 +259,25 @@ def _is_mutual(r: Reading) -> bool:
 def _is_name(word: str, text: str) -> bool:
     word = word.rstrip("~")
     return not word.isalpha() or text.find(word.capitalize(), 1) > 0 or word.upper() in text
+
+
+def _is_turned(left: list[str], right: list[str]) -> bool:
+    """Whether a prefix makes another word of one: increase, decrease; suitable, unsuitable."""
+    theirs = [found for word in right for found in _stems(word).items()]
+    return any(
+        mine.get(stem, prefix) != prefix for mine in map(_stems, left) for stem, prefix in theirs
+    )
+
+
+def _stems(word: str) -> dict[str, str]:
+    """What a word may be made of: stems, without what may be an ending, and their prefixes."""
+    bare = word.rstrip("~")
+    found = {}
+    for prefix in ("", *_PREFIXES):
+        rest = bare.removeprefix(prefix)
+        if len(rest) > 3 and bare.startswith(prefix):
+            found[rest[: max(4, len(rest) - 3)]] = prefix
+    return found
 
 
 def _same_word(one: str, other: str) -> bool:

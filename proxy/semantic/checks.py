@@ -55,11 +55,11 @@ def _modality(a: Reading, b: Reading) -> bool:
         ignored.add("can")
     if "how" in a.asks | b.asks:
         ignored |= {"can", "should"}
-    if "where" in a.asks or _EFFECTS & a.roles.keys():
+    if "where" in a.asks & b.asks or _EFFECTS & a.roles.keys() & b.roles.keys():
         ignored.add("can")
     if {"who", "where"} & a.asks & b.asks:
         ignored.add("should")
-    if "howlong" in a.asks and not (a.modals and b.modals):
+    if "howlong" in a.asks & b.asks and not (a.modals and b.modals):
         ignored.add("should")
     return a.modals - ignored != b.modals - ignored
 

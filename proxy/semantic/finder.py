@@ -93,13 +93,13 @@ class Semantics:
     """For routes whose cache rule has a ``likeness``.
 
     ``differ`` says in a word why two questions that are near do not mean the
-    same; ``chance`` is from 0 to 1.
+    same; if it is to be lenient, less says so.  ``chance`` is from 0 to 1.
     """
 
     def __init__(
         self,
         epochs: Epochs,
-        differ: Callable[[str, str], str],
+        differ: Callable[[str, str, bool], str],
         tasks: Tasks,
         clock: Clock,
         chance: Callable[[], float],
@@ -161,7 +161,7 @@ class Semantics:
         like, questions = place.like, place.like.questions
         await questions.hear(place.scope, place.frame)
         for asked in questions.near(place.scope, place.frame, vector, like.threshold, MOST):
-            why = self._differ(place.text, asked.text)
+            why = self._differ(place.text, asked.text, asked.cosine >= like.forgive)
             if why:
                 self._meter.refusal(place.rule.name, why)
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Final
@@ -19,11 +19,14 @@ LEAST: Final = 59
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A pair, its cosine, and what the lexical guard says sets it apart."""
+    """A pair, its cosine, and what the lexical guard says sets it apart, also where
+    it forgives words.
+    """
 
     pair: Pair
     cosine: float
     why: str
+    unforgiven: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,10 @@ def thresholds(start: float, stop: float, step: float) -> list[float]:
     return [round(start + i * step, 10) for i in range(floor((stop - start) / step + 1e-9) + 1)]
 
 
-def rows(judged: Sequence[Judged], at: Sequence[float], *, guarded: bool) -> list[Row]:
-    """One row a threshold; with or without the word of the guard."""
+def rows(judged: Sequence[Judged], at: Sequence[float], why: Callable[[Judged], str]) -> list[Row]:
+    """One row a threshold, of those pairs that nothing sets apart."""
     same = sum(one.pair.same for one in judged)
-    left = [one for one in judged if not (guarded and one.why)]
+    left = [one for one in judged if not why(one)]
     return [
         Row(
             threshold,

@@ -19,11 +19,19 @@ questions = st.one_of(
 either = st.one_of(texts, questions)
 
 
-@given(either, either)
-def test_both_ways_agree(one, other):
-    there, back = JUDGE.why_different(one, other), JUDGE.why_different(other, one)
+@given(either, either, st.booleans())
+def test_both_ways_agree(one, other, is_lenient):
+    there = JUDGE.why_different(one, other, is_lenient=is_lenient)
+    back = JUDGE.why_different(other, one, is_lenient=is_lenient)
 
     assert bool(there) == bool(back)
+
+
+@given(either, either)
+def test_lenience_only_forgives(one, other):
+    assert not (
+        JUDGE.why_different(one, other, is_lenient=True) and not JUDGE.why_different(one, other)
+    )
 
 
 @given(either)

@@ -58,6 +58,11 @@ class Semantic(Record):
 
     mode: Literal["off", "shadow", "on"] = setting("Whether, or only measured.", "shadow")
     threshold: float = setting("Least cosine similarity.", 0.95)
+    forgive: float | None = setting(
+        "Cosine from which a word that one question lacks is forgiven, if all else is the same; "
+        "none: never.",
+        None,
+    )
     embed: Embed | None = setting("Who makes embeddings.", None)
     judge: AnswerJudge | None = setting(
         "Who compares answers in other words; none: by rules that cannot tell of most long ones.",
@@ -73,6 +78,8 @@ class Semantic(Record):
     def __post_init__(self) -> None:
         """A similarity has its bounds, and somebody must embed."""
         check_threshold(self.threshold)
+        if self.forgive is not None:
+            check_threshold(self.forgive, "forgive")
         if self.mode != "off" and self.embed is None:
             raise ValueError("semantic needs embed: {upstream, model}, or mode: off")
 

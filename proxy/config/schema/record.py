@@ -44,12 +44,12 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def check_threshold(value: float) -> None:
+def check_threshold(value: float, name: str = "threshold") -> None:
     """Raise ``ValueError`` unless ``value`` is above 0 and at most 1."""
     if not 0 < value <= 1:
         is_percent = 10 <= value <= 100
         hint = f"; did you mean {value / 100:g}?" if is_percent else ""
-        raise ValueError(f"threshold is above 0 and at most 1{hint}")
+        raise ValueError(f"{name} is above 0 and at most 1{hint}")
 
 
 def check_key(key: Secret, name: str) -> None:

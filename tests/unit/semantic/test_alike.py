@@ -126,6 +126,37 @@ def test_nothing_sets_rephrasings_apart(one, other):
     assert not JUDGE.why_different(other, one)
 
 
+FORGIVEN = [
+    ("words", "How do I upgrade my plan?", "How do I change my plan?"),
+    ("words", "What is a good tool for testing?", "What is a good library for testing?"),
+    ("qualifier", "How do I reset my password?", "How do I reset my account password?"),
+    ("qualifier", "Where can I learn Rust?", "Where can I learn Rust online?"),
+]
+UNFORGIVEN = [
+    ("numbers", "How do I upgrade my 2 plans?", "How do I change my 3 plans?"),
+    ("negation", "Why does my plan renew?", "Why does my subscription not renew?"),
+    ("antonym", "Which vitamins help the liver?", "Which vitamins hurt the liver?"),
+    ("antonym", "Is this paint suitable for wood?", "Is this paint unsuitable for wood?"),
+    ("antonym", "Does it run synchronously?", "Does it run asynchronously?"),
+    ("names", "Is Paris nice in spring?", "Is Oslo nice in spring?"),
+    ("scope", "Can I take it with milk?", "Can I take it instead of milk?"),
+    ("order", "Does the manager pay the waiter?", "Does the waiter pay the boss?"),
+    ("words", "How do I run `ls`?", "How do I start `ls`?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "one", "other"), FORGIVEN)
+def test_lenience_forgives_words_of_which_nothing_is_known(label, one, other):
+    assert JUDGE.why_different(one, other) == label
+    assert not JUDGE.why_different(one, other, is_lenient=True)
+
+
+@pytest.mark.parametrize(("label", "one", "other"), UNFORGIVEN)
+def test_lenience_forgives_nothing_else(label, one, other):
+    assert JUDGE.why_different(one, other, is_lenient=True) == label
+    assert JUDGE.why_different(other, one, is_lenient=True) == label
+
+
 @pytest.mark.parametrize(
     "text",
     ["a" * 4096, "'" * 4096, '"' * 4095, "a." * 2048, "a@" * 2048, "1," * 2048, "`" * 4095,

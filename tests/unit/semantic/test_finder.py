@@ -29,7 +29,7 @@ from tests.meaning import FakeEmbedder
 SECRET = os.urandom(32)
 
 
-def never(one, other):
+def never(one, other, is_lenient):
     return ""
 
 
@@ -51,7 +51,9 @@ class Later:
 class World:
     """A cache of one process with a semantic part, and nothing around it."""
 
-    def __init__(self, mode="on", *, verify=0.0, max_error=0.05, differ=never, judge=None):
+    def __init__(
+        self, mode="on", *, verify=0.0, max_error=0.05, differ=never, judge=None, forgive=2.0
+    ):
         self.clock, self.tasks, self.meter = FakeClock(), Later(), SemanticMeter()
         self.embedder, self.trials = FakeEmbedder(), ScopedTrials()
         self.shared = Shared(None, load_scripts())
@@ -69,6 +71,7 @@ class World:
             likeness=Likeness(
                 mode=mode,
                 threshold=0.95,
+                forgive=forgive,
                 verify=verify,
                 max_error=max_error,
                 timeout_s=0.15,
@@ -145,11 +148,22 @@ async def test_another_question_is_not():
 
 
 async def test_the_guard_has_the_last_word():
-    world = World(differ=lambda one, other: "names" if one != other else "")
+    world = World(differ=lambda one, other, _: "names" if one != other else "")
     await world.kept(QUESTION)
 
     assert await world.find(LIKE) is None
     assert world.meter.refused == {("answers", "names"): 1}
+
+
+@pytest.mark.parametrize(("forgive", "is_served"), [(0.97, True), (2.0, False)])
+async def test_the_guard_is_lenient_where_questions_are_nearer(forgive, is_served):
+    def differ(one, other, is_lenient):
+        return "" if is_lenient else "words"
+
+    world = World(differ=differ, forgive=forgive)
+    await world.kept(QUESTION)
+
+    assert (await world.find(LIKE) is not None) is is_served
 
 
 @pytest.mark.parametrize(

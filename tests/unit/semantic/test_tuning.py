@@ -1,4 +1,5 @@
 import struct
+from operator import attrgetter
 
 import pytest
 
@@ -19,8 +20,20 @@ from proxy.semantic.tuning import (
 
 
 def judged(*told):
-    """Pairs by whether they are the same, their cosine, and what the guard says."""
-    return [Judged(Pair("a", str(i), same), near, why) for i, (same, near, why) in enumerate(told)]
+    """Pairs by whether they are the same, their cosine, and what the guard says, also
+    where it forgives.
+    """
+    return [
+        Judged(Pair("a", str(i), same), near, why, why * (why == "numbers"))
+        for i, (same, near, why) in enumerate(told)
+    ]
+
+
+def alone(_):
+    return ""
+
+
+GUARDED, FORGIVEN = attrgetter("why"), attrgetter("unforgiven")
 
 
 SEEN = judged(
@@ -30,7 +43,7 @@ SEEN = judged(
 
 
 def test_counts_what_each_threshold_takes_for_the_same():
-    (row,) = rows(SEEN, [0.9], guarded=False)
+    (row,) = rows(SEEN, [0.9], alone)
 
     assert (row.hits, row.same, row.false_hits, row.different) == (3, 4, 2, 4)
     assert (row.recall, row.false_rate, row.precision) == (0.75, 0.5, 0.6)
@@ -38,14 +51,21 @@ def test_counts_what_each_threshold_takes_for_the_same():
 
 
 def test_the_guard_takes_away_hits_and_false_hits():
-    (row,) = rows(SEEN, [0.9], guarded=True)
+    (row,) = rows(SEEN, [0.9], GUARDED)
 
     assert (row.hits, row.same, row.false_hits, row.different) == (2, 4, 1, 4)
 
 
+def test_what_is_forgiven_comes_back():
+    seen = [*SEEN, *judged((True, 0.95, "words"), (False, 0.93, "qualifier"))]
+    (row,) = rows(seen, [0.9], FORGIVEN)
+
+    assert (row.hits, row.same, row.false_hits, row.different) == (3, 5, 2, 5)
+
+
 def test_shares_of_nothing_are_none():
-    (row,) = rows(judged((True, 0.5, "")), [0.9], guarded=False)
-    (other,) = rows(judged((False, 0.5, "")), [0.9], guarded=False)
+    (row,) = rows(judged((True, 0.5, "")), [0.9], alone)
+    (other,) = rows(judged((False, 0.5, "")), [0.9], alone)
 
     assert (row.recall, row.false_rate, row.precision) == (0.0, None, None)
     assert (other.recall, other.false_rate, other.precision) == (None, 0.0, None)
@@ -54,10 +74,10 @@ def test_shares_of_nothing_are_none():
 def test_the_lowest_threshold_is_the_first_with_few_false_hits():
     at = [0.8, 0.93, 0.98]
 
-    assert lowest(rows(SEEN, at, guarded=True)).threshold == 0.93
-    assert lowest(rows(SEEN, at, guarded=False)).threshold == 0.98
-    assert lowest(rows(SEEN, at[:1], guarded=True)) is None
-    assert lowest(rows(judged((True, 0.5, "")), at, guarded=True)) is None
+    assert lowest(rows(SEEN, at, GUARDED)).threshold == 0.93
+    assert lowest(rows(SEEN, at, alone)).threshold == 0.98
+    assert lowest(rows(SEEN, at[:1], GUARDED)) is None
+    assert lowest(rows(judged((True, 0.5, "")), at, GUARDED)) is None
 
 
 def test_the_worst_are_different_pairs_that_look_alike():
