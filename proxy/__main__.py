@@ -197,6 +197,7 @@ def _supervise(loaded: Loaded, given: list[str]) -> int:
     address = settings.admin.listen
     with tempfile.TemporaryDirectory(prefix="sidestream-") as folder:
         supervisor = Supervisor(settings.workers, worker_command(given), Path(folder))
+        log.info("%d workers, admin %s for all of them", settings.workers, address)
         return asyncio.run(supervisor.run(address.host, address.port))
 
 

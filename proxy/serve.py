@@ -173,9 +173,9 @@ class Worker:
         self.caches.shared.start()
         try:
             await self.accounts.connected(STORE_S)
-            with _bound(self._listening.admin):
+            with _bound("admin.listen", self._listening.admin):
                 await _site(runner, self._listening.admin).start()
-            with _bound(self._listen):
+            with _bound("listen", self._listen):
                 server = await self._start_listening()
             if not self._listen.path:
                 self.port = server.sockets[0].getsockname()[1]
@@ -251,12 +251,16 @@ class Worker:
 
     async def _leave(self, server: asyncio.Server) -> None:
         """Not ready; wait; stop listening; let streams end; cut what is left."""
-        log.info("leaving with %d requests under way", self._busy)
+        grace = self._settings.drain.grace
+        log.info(
+            "leaving with %d requests under way, which have %g s; told again, at once",
+            self._busy, grace,
+        )  # fmt: skip
         await self.leaving.pause(self._settings.drain.delay)
         server.close()
         self._is_leaving = True
         self.clients.pre_shutdown()  # idle ones close now, busy ones after their answer
-        until = self._loop.time() + self._settings.drain.grace
+        until = self._loop.time() + grace
         while self._busy and self._loop.time() < until and not self.leaving.forced.is_set():
             await self.leaving.pause(0.05)
         if self._busy:
@@ -287,9 +291,9 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 
 @contextlib.contextmanager
-def _bound(address: Address) -> Iterator[None]:
+def _bound(name: str, address: Address) -> Iterator[None]:
     try:
         yield
     except (OSError, socket.gaierror) as exc:
         reason = exc.strerror or "the name does not resolve"
-        raise CannotListen(f"cannot listen on {address}: {reason}") from exc
+        raise CannotListen(f"cannot listen on {address} (`{name}`): {reason}") from exc

@@ -20,7 +20,9 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from proxy.control import dated
 from proxy.edge.admin import FROM
+from proxy.edge.server import SystemClock
 from proxy.observe.together import Together
 
 log = logging.getLogger("sidestream.workers")
@@ -45,6 +47,7 @@ class Supervisor:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._is_leaving = asyncio.Event()
         self._counts = Together()
+        self._about = dated(dict, SystemClock())
         self.restarts = 0
 
     async def run(self, host: str, port: int) -> int:
@@ -159,7 +162,7 @@ class Supervisor:
         return web.Response(text=body, content_type="text/plain")
 
     async def _status(self, request: web.Request) -> web.Response:
-        return await self._each("GET", "/status", request)
+        return await self._each("GET", "/status", request, self._about())
 
     async def _reload(self, request: web.Request) -> web.Response:
         return await self._each("POST", "/api/reload", request)
@@ -174,13 +177,16 @@ class Supervisor:
     async def _cache(self, request: web.Request) -> web.Response:
         return await self._each("POST", request.path_qs, request)
 
-    async def _each(self, method: str, path: str, request: web.Request) -> web.Response:
+    async def _each(
+        self, method: str, path: str, request: web.Request, about: dict[str, Any] | None = None
+    ) -> web.Response:
         answers = await self._ask(method, path, request)
         for status, said in sorted(answers):
             if status in (400, 401, 403, 404):
                 return web.Response(status=status, body=said, content_type="application/json")
         worst, _ = max(answers)
         body: dict[str, Any] = {
+            **(about or {}),
             "workers": [orjson.loads(data) if data else None for _, data in answers],
             "restarts": self.restarts,
         }

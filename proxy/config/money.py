@@ -41,7 +41,8 @@ def _prices(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
             model = target.model
             if model and not has_price(model) and not _is_priced(s, model):
                 yield target.problem(
-                    ".model", f"{model!r} has no price, but there are budgets in USD"
+                    ".model",
+                    f"{model!r} has no price, but there are budgets in USD; add it to `prices`",
                 )
 
 
@@ -55,7 +56,8 @@ def _led(s: Settings, action: RouteTo, has_price: HasPrice) -> Iterator[Problem]
     for target in route.targets:
         if not target.model and not has_price(model) and not _is_priced(s, model):
             yield action.problem(
-                ".route_to", f"{model!r} has no price, but there are budgets in USD"
+                ".route_to",
+                f"{model!r} has no price, but there are budgets in USD; add it to `prices`",
             )
 
 

@@ -74,6 +74,8 @@ def parse(text: str, file: str) -> yaml.Node:
         what = exc.problem or "this is not YAML"
         if "another document" in what:
             what = "a second document begins here; one file holds one"
+        elif "expected ',' or '}'" in what and _has_variable(text, place[0]):
+            what += '; between braces a variable stands in quotes: {key: "${NAME}"}'
         raise refuse(file, what, *place) from exc
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
@@ -82,6 +84,10 @@ def parse(text: str, file: str) -> yaml.Node:
         raise refuse(file, "the file is empty; see config/sidestream.yaml for an example")
     _bound(node, file)
     return node
+
+
+def _has_variable(text: str, line: int) -> bool:
+    return any("${" in found for found in text.splitlines()[line - 1 : line])
 
 
 def _line_and_column(mark: Any) -> tuple[int, int]:

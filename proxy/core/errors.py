@@ -87,6 +87,13 @@ class RedactionFailed(BadRequest):
     code = "redaction_failed"
 
 
+class HeadTooLarge(BadRequest):
+    """A line of the request's head is over the bound."""
+
+    status = 431
+    code = "headers_too_large"
+
+
 class RequestTimeout(BadRequest):
     """The client was too slow in sending its request."""
 

@@ -13,12 +13,19 @@ from typing import Any, Final, Literal, cast, get_args
 
 from aiohttp import ClientError, StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from proxy.core.errors import BadRequest, Overloaded, ProxyError, RequestTimeout
+from proxy.core.errors import (
+    BadRequest,
+    HeadTooLarge,
+    Overloaded,
+    ProxyError,
+    RequestTimeout,
+)
 from proxy.core.exchange import CUT
 from proxy.edge.intake import Incoming
 from proxy.wire.faults import error_body
@@ -61,10 +68,23 @@ class ClientServer(web.Server):
         )
         self.handle = handle
         self.max_connections = max_connections
+        self.max_header = max_header
         self.header_s = header_s
         self.idle_s = idle_s
         self.body_s = body_s
         self.refused: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
+
+    def fault_of(self, exc: BaseException) -> BadRequest:
+        """What is wrong with bytes that the parser has choked on.
+
+        Its own message quotes them, and they may be anything.
+        """
+        if isinstance(exc, LineTooLong):
+            return HeadTooLarge(
+                f"a header or the request line is over {self.max_header} bytes "
+                "(`process.max_header`)"
+            )
+        return BadRequest("the request is not valid HTTP/1.1")
 
     @property
     def is_full(self) -> bool:
@@ -162,10 +182,7 @@ class ClientConnection(RequestHandler):
                 self._make_room()
                 self.head_since = self.idle_since = 0.0
                 if not isinstance(message, RawRequestMessage):
-                    # The parser's message quotes the bytes it choked on, which
-                    # may be anything, so it is not repeated.
-                    error = BadRequest("the request is not valid HTTP/1.1")
-                    self.turn_away("malformed", error)
+                    self.turn_away("malformed", self._clients.fault_of(message.exc))
                     return
                 incoming: Any = Incoming(message, payload, self, self._clients.body_s)
                 self._current_request = incoming

@@ -65,7 +65,7 @@ class IdempotencyPolicy(Policy):
         if given is None or x.body is None or x.method != "POST":
             return None
         if not 0 < len(given) <= MAX_KEY:
-            raise BadRequest(f"an Idempotency-Key has at most {MAX_KEY} characters")
+            raise BadRequest(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
         rules = self._marks.get(x.asked_route)
         if rules is None:
             return None

@@ -72,8 +72,6 @@ async def test_a_body_that_is_wrong_is_400_and_says_where(running, body, words):
         "GARBAGE\r\n\r\n",
         "GET /v1/models?q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
         "POST /v1/chat/completions HTTP/9.9\r\nHost: x\r\n\r\n",
-        HEAD + "X: " + "y" * 9000 + "\r\n\r\n",
-        "GET /" + "y" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n",
         HEAD + "".join(f"X-{i}: y\r\n" for i in range(300)) + "\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -86,6 +84,16 @@ async def test_what_is_not_http_is_400_and_the_connection_ends(running, data):
     assert_refused(answer, 400)
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "data", [HEAD + "X: " + "y" * 9000, "GET /" + "y" * 9000 + " HTTP/1.1\r\nHost: x"]
+)
+async def test_a_head_that_is_too_large_says_so(running, data):
+    answer = await ask(running.port, data.encode() + b"\r\n\r\n")
+
+    assert_refused(answer, 431, "headers_too_large")
+    assert "8192 bytes (`process.max_header`)" in answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
@@ -244,7 +245,7 @@ async def test_an_address_in_use_is_one_clear_line(tmp_path):
             await command.process.wait()
 
     assert command.process.returncode == 1
-    assert b"cannot listen on 127.0.0.1:" in command.rest[1]
+    assert re.search(rb"cannot listen on 127\.0\.0\.1:\d+ \(`listen`\): ", command.rest[1])
     assert b"Traceback" not in command.rest[1]
 
 
@@ -400,6 +401,7 @@ routes: [{{name: all, targets: [{{upstream: up}}]}}]
     said = "no tenant is named 'anonymuos'; did you mean 'anonymous'? If it was one before: --force"
     assert said in capsys.readouterr().err
     assert len(status.json["workers"]) == 2
+    assert status.json["version"] == __version__
     assert_refused_admin(closed, 401)
     assert_refused_admin(by_old, 401)
     assert len(by_new.json["workers"]) == 2

@@ -58,7 +58,7 @@ BUDGET = "{usd: %s, per: month%s}"
         (limits(f"budgets: [{BUDGET % ('1', ', on_exceeded: {route_to: x-1}')}]"),
          "no route serves the model 'x-1'"),
         (limits(f"budgets: [{BUDGET % ('1', ', on_exceeded: {route_to: gpt-nobody-prices}')}]"),
-         "'gpt-nobody-prices' has no price, but there are budgets in USD"),
+         "'gpt-nobody-prices' has no price, but there are budgets in USD; add it to `prices`"),
         (BASE + "store: {url: redis://h, lease: 0s}\n", "lease must be at least 1s"),
         (BASE + "store: {url: redis://h, timeout: 6s}\n", "timeout must be between 1ms and 5s"),
         (BASE + "log: {usage: {to: ''}}\n", "to names a file"),
