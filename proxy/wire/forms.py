@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from proxy.core.errors import BadRequest
 
@@ -16,10 +17,17 @@ MAX_FIELD: Final = 1000
 """Bytes of a form field that is read."""
 MAX_PARTS: Final = 200
 """Parts that are looked at; what stands behind them is not read."""
+MAX_HEAD: Final = 8192
+"""Bytes of a part's head that are looked at as a form streams by."""
 ONCE: Final = frozenset({"model", "stream", "user", "n"})
 _DISPOSITION: Final = re.compile(
     rb'content-disposition:[^\r\n]*?;[ \t]*name="?([A-Za-z0-9_\[\]]{1,64})"?[^\r\n]*', re.IGNORECASE
 )
+
+_ANY_NAME: Final = re.compile(rb'(?<![a-z])name[*0-9]*[ \t]*=[ \t]*"?([^";\r\n]*)', re.IGNORECASE)
+"""What some reader may take for a part's name, with escapes and in whatever line."""
+_LINE: Final = re.compile(rb"[ \t]*\r?\n")
+_BARE: Final = re.compile(rb"(?<!\r)\n")
 
 
 def form_boundary(content_type: str) -> bytes | None:
@@ -80,3 +88,60 @@ def with_form_field(beginning: bytes, boundary: bytes, name: str, value: str) ->
         + rb"[^\r\n]{0,1000}(?=\r\n--)"
     )  # fmt: skip
     return re.sub(pattern, lambda m: m[1] + value.encode(), beginning, count=1)
+
+
+class Once:
+    """Sees to it, as a form streams by, that fields which decide stand in it once, and
+    written so that nobody reads them otherwise.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self._mark = b"\n--" + boundary
+        self._held = b"\n"
+        self._seen: set[str] = set()
+
+    def see(self, data: bytes) -> None:
+        """The next piece, before it goes on.  Raises ``BadRequest``."""
+        data = self._held + data
+        at, size = 0, len(self._mark)
+        while (start := data.find(self._mark, at)) >= 0:
+            at = start + size
+            most = at + MAX_HEAD
+            if _LINE.match(data, at) is None:
+                if len(data) < most and not data[at:].strip(b" \t\r"):
+                    break
+                continue  # the last boundary, or none
+            # Up to the next at most, so that no byte is looked at for two of them.
+            further = data.find(self._mark, at, most)
+            end = data.find(b"\r\n\r\n", at, further if further >= 0 else most)
+            stop = end if end >= 0 else further
+            head = data[at : stop if stop >= 0 else most]
+            if _BARE.search(head) is not None:
+                raise BadRequest("the form's lines do not end with CR and LF")
+            if stop < 0 and len(data) < most:
+                break
+            self._part(head)
+        else:
+            start = max(at, len(data) - size + 1)
+        self._held = data[start:]
+
+    def _part(self, head: bytes) -> None:
+        for found in _ANY_NAME.finditer(head):
+            raw = unquote_to_bytes(found[1].replace(b"\\", b"")).decode("latin-1").lower()
+            # As it stands, or behind a character set and a language.
+            named = ONCE.intersection((raw.strip(" \t'"), raw.rpartition("'")[2].strip()))
+            if not named:
+                continue
+            (name,) = named
+            plain = _DISPOSITION.search(head)
+            if plain is None or plain[1] != name.encode() or b"filename" in plain[0].lower():
+                raise BadRequest(f"{name} is not written plainly", param=name)
+            if name in self._seen:
+                raise BadRequest(f"{name} is given twice", param=name)
+            self._seen.add(name)
+
+
+def once_of(content_type: str) -> Once | None:
+    """What looks at a body of that type, if it is a form."""
+    boundary = form_boundary(content_type)
+    return Once(boundary) if boundary is not None else None
