@@ -26,20 +26,22 @@ _DISPOSITION: Final = re.compile(
 
 _ANY_NAME: Final = re.compile(rb'(?<![a-z])name[*0-9]*[ \t]*=[ \t]*"?([^";\r\n]*)', re.IGNORECASE)
 """What some reader may take for a part's name, with escapes and in whatever line."""
+_BOUNDARY: Final = re.compile(r"""boundary=(?:"([^"\\]{1,70})"|([^"\\\s]{1,70}))""", re.IGNORECASE)
 _LINE: Final = re.compile(rb"[ \t]*\r?\n")
 _BARE: Final = re.compile(rb"(?<!\r)\n")
 
 
 def form_boundary(content_type: str) -> bytes | None:
-    """The boundary that a multipart content-type names."""
+    """The boundary that a multipart content-type names; ``None`` if two readers could
+    take two.
+    """
     kind, _, rest = content_type.partition(";")
     if kind.strip().lower() != "multipart/form-data":
         return None
-    for part in rest.split(";"):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "boundary" and 0 < len(value.strip('"')) <= 70:
-            return value.strip('"').encode("latin-1", "replace")
-    return None
+    given = [part.strip() for part in rest.split(";")]
+    named = [part for part in given if part[:8].lower() == "boundary"]
+    found = _BOUNDARY.fullmatch(named[0]) if len(named) == 1 else None
+    return (found[1] or found[2]).encode("latin-1", "replace") if found is not None else None
 
 
 def form_fields(beginning: bytes | bytearray, boundary: bytes) -> dict[str, str]:

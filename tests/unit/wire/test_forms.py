@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import BadRequest
-from proxy.wire.forms import MAX_HEAD, Once, once_of
+from proxy.wire.forms import MAX_HEAD, Once, form_boundary, once_of
 
 PLAIN = b'Content-Disposition: form-data; name="%s"'
 SOUND = (
@@ -83,3 +83,22 @@ def test_no_form_takes_long(many):
         once.see(b"--B\r\n" + many * (60_000 // len(many)))
 
     assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize(("given", "boundary"), [
+    ("multipart/form-data; boundary=B", b"B"),
+    ("Multipart/Form-Data;charset=utf-8;BOUNDARY=----x_'()+,./:=?", b"----x_'()+,./:=?"),
+    ('multipart/form-data; boundary="a b"; x=y', b"a b"),
+    ("multipart/form-data", None),
+    ("multipart/mixed; boundary=B", None),
+    ("multipart/form-data; boundary=", None),
+    ("multipart/form-data; boundary=" + "B" * 71, None),
+    ("multipart/form-data; boundary=B; boundary=C", None),
+    ("multipart/form-data; boundary=B; boundary*=utf-8''C", None),
+    ("multipart/form-data; boundary*=utf-8''C", None),
+    ('multipart/form-data; x="; boundary=B"; boundary=C', None),
+    ('multipart/form-data; boundary="B\\C"', None),
+    ('multipart/form-data; boundary="B" C', None),
+])  # fmt: skip
+def test_a_boundary_is_one_that_all_readers_take(given, boundary):
+    assert form_boundary(given) == boundary
