@@ -50,17 +50,21 @@ def form_fields(beginning: bytes | bytearray, boundary: bytes) -> dict[str, str]
     Only parts that are whole are read, and none that carries a file name.
     """
     fields: dict[str, str] = {}
-    for part in beginning.split(b"--" + boundary, MAX_PARTS)[1:-1]:
+    mark = b"--" + boundary
+    first, *parts = bytes(beginning).split(b"\r\n" + mark, MAX_PARTS)
+    if first.startswith(mark):
+        parts.insert(0, first[len(mark) :])
+    for part in parts[:-1]:
         head, blank, value = part.partition(b"\r\n\r\n")
         named = _DISPOSITION.search(head[:MAX_FIELD])
-        if not blank or named is None or len(value) > MAX_FIELD:
+        if not blank or named is None or len(value) > MAX_FIELD or not _LINE.match(part):
             continue
         if b"filename" in named[0].lower():
             continue
         name = named[1].decode()
         if name in fields and name in ONCE:
             raise BadRequest(f"{name} is given twice", param=name)
-        fields[name] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
+        fields[name] = value.decode("utf-8", "replace")
     return fields
 
 

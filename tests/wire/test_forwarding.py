@@ -449,3 +449,23 @@ async def test_usage_event_alone_in_a_read_is_hidden_too(tmp_path):
 
     assert b"prompt_tokens" not in answer.body
     assert orjson.loads(answer.events[-2].removeprefix("data: "))["choices"][0]["finish_reason"]
+
+
+async def test_a_form_in_the_text_of_another_field_is_nobodys_form(tmp_path):
+    part = b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = part % (b"prompt", b"x" + part % (b"model", b"m") + part % (b"file", b"x" * 300_000))
+    body += part % (b"model", b"dear") + b"--B--\r\n"
+    kind = ("Content-Type: multipart/form-data; boundary=B",)
+    async with (
+        Scripted([says(json_answer())]) as up,
+        program(tmp_path, up.port, tenant=", models: [m]") as running,
+    ):
+        got = await ask(running.port, request("/v1/audio/transcriptions", body, headers=kind))
+        packed = await ask(
+            running.port,
+            request("/v1/audio/transcriptions", body, headers=(*kind, "Content-Encoding: gzip")),
+        )
+
+    assert_refused(got, 403, "model_not_allowed")
+    assert_refused(packed, 415)
+    assert not up.requests

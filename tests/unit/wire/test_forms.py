@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import BadRequest
-from proxy.wire.forms import MAX_HEAD, Once, form_boundary, once_of
+from proxy.wire.forms import MAX_HEAD, Once, form_boundary, form_fields, once_of
 
 PLAIN = b'Content-Disposition: form-data; name="%s"'
 SOUND = (
@@ -102,3 +102,21 @@ def test_no_form_takes_long(many):
 ])  # fmt: skip
 def test_a_boundary_is_one_that_all_readers_take(given, boundary):
     assert form_boundary(given) == boundary
+
+
+@pytest.mark.parametrize("before", [b"x", b"\r\n", b"x\n"])
+@pytest.mark.parametrize("behind", [b"", b"x"])
+def test_what_stands_in_a_value_is_no_field(before, behind):
+    mark = b"--B" + behind
+    if before == b"\r\n" and not behind:
+        mark = b"-- B"
+    inner = before + mark + b"\r\n" + MODEL[0] + b"\r\n\r\ninner"
+    fields = form_fields(form((PLAIN % b"prompt", inner), (PLAIN % b"model", b"outer")), b"B")
+
+    assert fields["model"] == "outer"
+
+
+def test_a_field_is_read_as_it_stands():
+    assert form_fields(b"before\r\n" + form((PLAIN % b"user", b"a\r\n"), MODEL), b"B") == {
+        "user": "a\r\n", "model": "whisper",
+    }  # fmt: skip
