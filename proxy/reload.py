@@ -51,7 +51,9 @@ class Reloader:
         """Reload whenever asked to or a file has changed, until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._asked.wait(), every_s)
+                # Not ``wait_for``, which may lose that it was cancelled.
+                async with asyncio.timeout(every_s):
+                    await self._asked.wait()
             except TimeoutError:
                 if await asyncio.to_thread(state_of, self._loaded.watched) == self._seen:
                     continue

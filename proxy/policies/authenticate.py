@@ -27,9 +27,10 @@ _KEYED: Final = ("authorization", "api-key", "x-api-key")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]*")
 """Three parts in base64url; the last is empty where nobody signed."""
 
-_SIMPLE: Final = frozenset(
-    {"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
-)
+_SIMPLE: Final = frozenset({
+    "", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain",
+    "text/ping", "application/csp-report",  # of what a browser sends by itself for a page
+})  # fmt: skip
 """Types of bodies that a page may send to any site without asking first."""
 
 
@@ -171,8 +172,8 @@ def is_unasked(x: Exchange, origins: frozenset[str]) -> bool:
         return False
     if x.method == "POST":
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        # Of these headers a browser would have asked.
-        if kind not in _SIMPLE or any(name in headers for name in _KEYED):
+        # Of a key a browser would have asked; other schemes it knows by itself.
+        if kind not in _SIMPLE or credential(headers):
             return False
     elif headers.get("upgrade", "").lower() != "websocket":
         return False

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from proxy.core.errors import BadRequest
+from proxy.core.errors import BadRequest, UnsupportedEncoding
 from proxy.core.exchange import Exchange
 from proxy.core.policy import Answer, Policy
 from proxy.wire.body import checked_name, model_of, parse_json, stream_of, user_of
@@ -87,6 +87,8 @@ class ParsePolicy(Policy):
         boundary = form_boundary(x.headers.get("content-type", ""))
         if boundary is None:
             return
+        if x.intake.is_encoded:
+            raise UnsupportedEncoding("send the form without content-encoding")
         beginning = await x.intake.peek(self._max_body, is_enough_of(boundary, "model"))
         fields = form_fields(beginning, boundary)
         x.model = checked_name(fields.get("model", ""))

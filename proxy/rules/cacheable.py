@@ -76,8 +76,10 @@ class CacheRule:
         return "g" if self.scope == "global" else f"t.{x.tenant}"
 
     def wish_of(self, x: Exchange) -> Wish:
-        """What the client says of freshness, if anybody listens."""
-        return wish_of(x.headers.get("cache-control", "")) if self.listens else NO_WISH
+        """What the client says of freshness, in however many lines, if anybody listens."""
+        if not self.listens or "cache-control" not in x.headers:
+            return NO_WISH
+        return wish_of(",".join(x.headers.getall("cache-control")))
 
     @property
     def on_exhausted(self) -> bool:

@@ -30,6 +30,7 @@ from proxy.upstream.gate import PUSHED_BACK
 from proxy.upstream.pool import Pool
 from proxy.upstream.reply import Price, UpstreamReply
 from proxy.upstream.target import Outgoing, Upstream, head_bytes, outgoing, rewrite_form
+from proxy.wire.forms import once_of
 
 MAX_WAIT: Final = 2.0
 """Seconds that a retry waits at most while another target could be asked."""
@@ -278,7 +279,10 @@ class Forwarder:
 
     async def _upload(self, x: Exchange, conn: Connection) -> None:
         is_chunked = x.intake.length is None
+        once = once_of(x.headers.get("content-type", ""))
         async for data in x.intake.chunks(self._max_body):
+            if once is not None:
+                once.see(data)
             await conn.send(b"%x\r\n%s\r\n" % (len(data), data) if is_chunked else data)
         if is_chunked:
             await conn.send(b"0\r\n\r\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from proxy.core.errors import BadRequest
 
@@ -16,22 +17,31 @@ MAX_FIELD: Final = 1000
 """Bytes of a form field that is read."""
 MAX_PARTS: Final = 200
 """Parts that are looked at; what stands behind them is not read."""
+MAX_HEAD: Final = 8192
+"""Bytes of a part's head that are looked at as a form streams by."""
 ONCE: Final = frozenset({"model", "stream", "user", "n"})
 _DISPOSITION: Final = re.compile(
     rb'content-disposition:[^\r\n]*?;[ \t]*name="?([A-Za-z0-9_\[\]]{1,64})"?[^\r\n]*', re.IGNORECASE
 )
 
+_ANY_NAME: Final = re.compile(rb'(?<![a-z])name[*0-9]*[ \t]*=[ \t]*"?([^";\r\n]*)', re.IGNORECASE)
+"""What some reader may take for a part's name, with escapes and in whatever line."""
+_BOUNDARY: Final = re.compile(r"""boundary=(?:"([^"\\]{1,70})"|([^"\\\s]{1,70}))""", re.IGNORECASE)
+_LINE: Final = re.compile(rb"[ \t]*\r?\n")
+_BARE: Final = re.compile(rb"(?<!\r)\n")
+
 
 def form_boundary(content_type: str) -> bytes | None:
-    """The boundary that a multipart content-type names."""
+    """The boundary that a multipart content-type names; ``None`` if two readers could
+    take two.
+    """
     kind, _, rest = content_type.partition(";")
     if kind.strip().lower() != "multipart/form-data":
         return None
-    for part in rest.split(";"):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "boundary" and 0 < len(value.strip('"')) <= 70:
-            return value.strip('"').encode("latin-1", "replace")
-    return None
+    given = [part.strip() for part in rest.split(";")]
+    named = [part for part in given if part[:8].lower() == "boundary"]
+    found = _BOUNDARY.fullmatch(named[0]) if len(named) == 1 else None
+    return (found[1] or found[2]).encode("latin-1", "replace") if found is not None else None
 
 
 def form_fields(beginning: bytes | bytearray, boundary: bytes) -> dict[str, str]:
@@ -40,17 +50,21 @@ def form_fields(beginning: bytes | bytearray, boundary: bytes) -> dict[str, str]
     Only parts that are whole are read, and none that carries a file name.
     """
     fields: dict[str, str] = {}
-    for part in beginning.split(b"--" + boundary, MAX_PARTS)[1:-1]:
+    mark = b"--" + boundary
+    first, *parts = bytes(beginning).split(b"\r\n" + mark, MAX_PARTS)
+    if first.startswith(mark):
+        parts.insert(0, first[len(mark) :])
+    for part in parts[:-1]:
         head, blank, value = part.partition(b"\r\n\r\n")
         named = _DISPOSITION.search(head[:MAX_FIELD])
-        if not blank or named is None or len(value) > MAX_FIELD:
+        if not blank or named is None or len(value) > MAX_FIELD or not _LINE.match(part):
             continue
         if b"filename" in named[0].lower():
             continue
         name = named[1].decode()
         if name in fields and name in ONCE:
             raise BadRequest(f"{name} is given twice", param=name)
-        fields[name] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
+        fields[name] = value.decode("utf-8", "replace")
     return fields
 
 
@@ -80,3 +94,60 @@ def with_form_field(beginning: bytes, boundary: bytes, name: str, value: str) ->
         + rb"[^\r\n]{0,1000}(?=\r\n--)"
     )  # fmt: skip
     return re.sub(pattern, lambda m: m[1] + value.encode(), beginning, count=1)
+
+
+class Once:
+    """Sees to it, as a form streams by, that fields which decide stand in it once, and
+    written so that nobody reads them otherwise.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self._mark = b"\n--" + boundary
+        self._held = b"\n"
+        self._seen: set[str] = set()
+
+    def see(self, data: bytes) -> None:
+        """The next piece, before it goes on.  Raises ``BadRequest``."""
+        data = self._held + data
+        at, size = 0, len(self._mark)
+        while (start := data.find(self._mark, at)) >= 0:
+            at = start + size
+            most = at + MAX_HEAD
+            if _LINE.match(data, at) is None:
+                if len(data) < most and not data[at:].strip(b" \t\r"):
+                    break
+                continue  # the last boundary, or none
+            # Up to the next at most, so that no byte is looked at for two of them.
+            further = data.find(self._mark, at, most)
+            end = data.find(b"\r\n\r\n", at, further if further >= 0 else most)
+            stop = end if end >= 0 else further
+            head = data[at : stop if stop >= 0 else most]
+            if _BARE.search(head) is not None:
+                raise BadRequest("the form's lines do not end with CR and LF")
+            if stop < 0 and len(data) < most:
+                break
+            self._part(head)
+        else:
+            start = max(at, len(data) - size + 1)
+        self._held = data[start:]
+
+    def _part(self, head: bytes) -> None:
+        for found in _ANY_NAME.finditer(head):
+            raw = unquote_to_bytes(found[1].replace(b"\\", b"")).decode("latin-1").lower()
+            # As it stands, or behind a character set and a language.
+            named = ONCE.intersection((raw.strip(" \t'"), raw.rpartition("'")[2].strip()))
+            if not named:
+                continue
+            (name,) = named
+            plain = _DISPOSITION.search(head)
+            if plain is None or plain[1] != name.encode() or b"filename" in plain[0].lower():
+                raise BadRequest(f"{name} is not written plainly", param=name)
+            if name in self._seen:
+                raise BadRequest(f"{name} is given twice", param=name)
+            self._seen.add(name)
+
+
+def once_of(content_type: str) -> Once | None:
+    """What looks at a body of that type, if it is a form."""
+    boundary = form_boundary(content_type)
+    return Once(boundary) if boundary is not None else None

@@ -124,7 +124,7 @@ class Relay:
         rest = data[end:]
         if len(rest) > MAX_HELD:
             self.is_torn = True
-            return self._whole(data[:end]) + rest
+            return self._whole(data[:end]) + self._torn(rest)  # but for half a blank line
         held += rest
         return self._whole(data[:end]) if end else b""
 

@@ -52,6 +52,18 @@ def test_any_tearing_gives_the_same_bytes_usage_and_count(middle, where, hides, 
     relay.check()
 
 
+@pytest.mark.parametrize("line", [b"\n", b"\r\n"])
+def test_an_event_too_large_to_hold_ends_where_it_ends(line):
+    large = chunk({"content": "x" * MAX_HELD}).replace(b"\n", line)
+    rest = b"".join((STOP, USAGE_EVENT, DONE)).replace(b"\n", line)
+    seen = b"".join((STOP, DONE)).replace(b"\n", line)
+    for at in range(len(large) - 3 * len(line), len(large) + 1):
+        relay, out = relayed([large[:at], large[at:] + rest], hides_usage=True)
+
+        assert out == large + seen
+        assert (relay.is_done, relay.finish, relay.usage.completion) == (True, "stop", 3)
+
+
 @given(st.lists(deltas, max_size=6), cuts)
 def test_what_leaves_is_always_whole_events(middle, where):
     relay = Relay("chat", hides_usage=True)

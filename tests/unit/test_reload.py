@@ -99,3 +99,18 @@ async def test_of_two_reloads_at_once_the_later_is_in_force(write):
     await asyncio.gather(first, reloader.reload())
 
     assert served == ["two", "three"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_told_to_reload_and_to_leave_leaves(write, turns):
+    path = write("one")
+    reloader = Reloader(load(path, {}), lambda: load(path, {}), lambda _: (), Metrics())
+    watching = asyncio.create_task(reloader.watch(60))
+    await asyncio.sleep(0.01)
+    reloader.soon()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    watching.cancel()
+    await asyncio.wait({watching}, timeout=1)
+
+    assert watching.cancelled()

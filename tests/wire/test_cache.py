@@ -957,3 +957,12 @@ async def test_an_answer_in_an_odd_form_is_passed_on_and_fails_nobody_later(tmp_
 
         assert (first.status, first.json) == (200, odd)
         assert (again.status, state(again), again.body) == (200, "miss", b"".join(seen))
+
+
+async def test_what_a_client_says_of_freshness_may_stand_in_several_lines(tmp_path):
+    said = ("Cache-Control: max-age=60", "cache-control: no-store")
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        first = await ask(running.port, request(body=COLD, headers=said))
+        again = await ask(running.port, request(body=COLD))
+
+    assert (state(first), state(again), len(up.requests)) == ("bypass", "miss", 2)

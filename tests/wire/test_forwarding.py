@@ -225,6 +225,21 @@ async def test_an_alias_in_a_form_is_rewritten_and_the_file_kept(tmp_path, is_fi
     assert seen.body == form(b"whisper-9")
 
 
+async def test_a_second_model_behind_the_file_reaches_nobody(tmp_path):
+    part = b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = b"".join((part % (b"model", b"m"), part % (b"file", b"x" * 300_000)))
+    body += part % (b"model", b"dear") + b"--B--\r\n"
+    kind = ("Content-Type: multipart/form-data; boundary=B",)
+    async with Scripted([says(json_answer())]) as up, program(tmp_path, up.port) as running:
+        got = await ask(running.port, request("/v1/audio/transcriptions", body, headers=kind))
+        again = await ask(running.port, request(body=CHAT))
+
+    assert_refused(got, 400)
+    assert got.error["param"] == "model"
+    assert again.status == 200
+    assert [seen.line.split()[1] for seen in up.requests] == ["/v1/chat/completions"]
+
+
 async def test_an_early_answer_to_an_upload_reaches_the_client(tmp_path):
     async def early(peer):
         raise AssertionError
@@ -434,3 +449,23 @@ async def test_usage_event_alone_in_a_read_is_hidden_too(tmp_path):
 
     assert b"prompt_tokens" not in answer.body
     assert orjson.loads(answer.events[-2].removeprefix("data: "))["choices"][0]["finish_reason"]
+
+
+async def test_a_form_in_the_text_of_another_field_is_nobodys_form(tmp_path):
+    part = b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = part % (b"prompt", b"x" + part % (b"model", b"m") + part % (b"file", b"x" * 300_000))
+    body += part % (b"model", b"dear") + b"--B--\r\n"
+    kind = ("Content-Type: multipart/form-data; boundary=B",)
+    async with (
+        Scripted([says(json_answer())]) as up,
+        program(tmp_path, up.port, tenant=", models: [m]") as running,
+    ):
+        got = await ask(running.port, request("/v1/audio/transcriptions", body, headers=kind))
+        packed = await ask(
+            running.port,
+            request("/v1/audio/transcriptions", body, headers=(*kind, "Content-Encoding: gzip")),
+        )
+
+    assert_refused(got, 403, "model_not_allowed")
+    assert_refused(packed, 415)
+    assert not up.requests

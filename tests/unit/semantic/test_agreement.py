@@ -124,6 +124,7 @@ def test_answers_that_contradict_do_not_agree_however_near(one, other, lexicon):
         ("He died.", "He dies."), ("Turn left.", "Turn, leave."), ("He is bored.", "He is boring."),
         ("It kills everyone.", "It kills everything."), ("The killing plant.", "The killed plant."),
         ("It is the best.", "It is good."), ("It is 5 mg.", "It is 5 g."), ("5 °C", "5 °F"),
+        ("It is 5' wide.", 'It is 5" wide.'), ("5'6\"", "5 6"),
     ],
 )  # fmt: skip
 def test_what_turns_an_answer_sets_it_apart(one, other):
