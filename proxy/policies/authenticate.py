@@ -34,6 +34,10 @@ _SIMPLE: Final = frozenset({
 """Types of bodies that a page may send to any site without asking first."""
 
 
+_LOCAL: Final = re.compile(r"(?:(?:[^:]+\.)?localhost|[0-9.]+|\[[0-9a-f:.]+\])?(?::[0-9]+)?")
+"""Hosts that no name server answers for, so that nobody else has pages there."""
+
+
 class CrossSite(BadRequest):
     """A page of another site sent it, which no key and no setting lets in."""
 
@@ -164,12 +168,17 @@ class AuthenticatePolicy(Policy):
 
 def is_unasked(x: Exchange, origins: frozenset[str]) -> bool:
     """Whether a browser sent ``x`` for a page of a site that is not let in, and so
-    that it did not have to ask first: a simple POST, or a WebSocket.
+    that it did not have to ask first: a simple POST, or a WebSocket, or whatever a
+    page sends whose own name was made to lead here.
     """
     headers = x.headers
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if (origin is None and site is None) or origin in origins or "*" in origins:
         return False
+    named = (origin or "").partition("://")[2].lower()
+    is_own = named == headers.get("host", "").lower()
+    if is_own and not _LOCAL.fullmatch(named):
+        return True
     if x.method == "POST":
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         # Of a key a browser would have asked; other schemes it knows by itself.
@@ -179,7 +188,7 @@ def is_unasked(x: Exchange, origins: frozenset[str]) -> bool:
         return False
     if site is not None:
         return site in ("cross-site", "same-site")
-    return (origin or "").partition("://")[2].lower() != headers.get("host", "").lower()
+    return not is_own
 
 
 def credential(headers: Mapping[str, str]) -> str:

@@ -158,6 +158,19 @@ async def test_a_page_of_another_site_is_not_the_anonymous_tenant(method, more):
     assert (refused.value.status, refused.value.code) == (403, "cross_site_request")
 
 
+@pytest.mark.parametrize("host", ["evil.example:8400", "localhost.evil.example", "127.0.0.1.a.b"])
+@pytest.mark.parametrize(("method", "more"), [("POST", {}), ("DELETE", {}), ("GET", SOCKET)])
+async def test_a_page_whose_name_was_made_to_lead_here_is_not_the_anonymous_tenant(
+    host, method, more
+):
+    """To the browser it is the same site, so nothing was asked about."""
+    own = {"origin": f"http://{host}", "host": host, "sec-fetch-site": "same-origin"}
+    asked = {"content-type": "application/json", "authorization": "Bearer any", **own, **more}
+
+    with pytest.raises(CrossSite):
+        await policy(anonymous="all").on_request(exchange(method=method, headers=asked))
+
+
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
@@ -173,7 +186,9 @@ async def test_a_page_of_another_site_is_not_the_anonymous_tenant(method, more):
         ("OPTIONS", EVIL),
         # pages of its own site, of an origin that is let in, and what a user began
         ("POST", {"origin": "http://LocalHost:8400", "host": "localhost:8400"}),
-        ("POST", {"origin": "https://gate.example", "sec-fetch-site": "same-origin"}),
+        ("POST", {"origin": "http://[::1]:8400", "host": "[::1]:8400"}),
+        ("POST", {"origin": "http://app.localhost", "host": "app.localhost"}),
+        ("POST", {"origin": "https://app.example", "host": "app.example"}),
         ("POST", EVIL | {"sec-fetch-site": "none"}),
         ("POST", EVIL | {"origin": "https://app.example"}),
         ("GET", {**EVIL, **SOCKET, "origin": "https://app.example"}),
