@@ -150,7 +150,7 @@ class Supervisor:
         return web.Response(status=200 if is_ready else 503, text="ready\n" if is_ready else "no\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        before = dict(self._processes)
+        before, turn = dict(self._processes), self._counts.turn()
         answers = await self._ask("GET", "/metrics", request)
         told: dict[Hashable, str] = {
             process: answers[i][1].decode()
@@ -158,7 +158,7 @@ class Supervisor:
             # Of one that was started meanwhile it is not sure who answered.
             if answers[i][0] == 200 and before.get(i) is process
         }
-        body = self._counts.added(told, self._processes.values())
+        body = self._counts.added(turn, told, self._processes.values())
         return web.Response(text=body, content_type="text/plain")
 
     async def _status(self, request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable
+from itertools import count
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,20 +72,26 @@ class Together:
     """What processes said last, and what those had counted that are gone: no sum ever falls."""
 
     def __init__(self) -> None:
-        self._said: dict[Hashable, _Sheet] = {}
+        self._said: dict[Hashable, tuple[int, _Sheet]] = {}
+        self._turns = count()
         self._gone = _Sheet()
 
-    def added(self, told: dict[Hashable, str], living: Collection[Hashable]) -> str:
+    def turn(self) -> int:
+        """Taken before processes are asked: whose question came later has the newer answer."""
+        return next(self._turns)
+
+    def added(self, turn: int, told: dict[Hashable, str], living: Collection[Hashable]) -> str:
         """One exposition of what processes tell now.
 
         Of one that lives and tells nothing its counts stand as it told them last.
         """
         for process, text in told.items():
-            self._said[process] = _Sheet(text)
+            if turn >= self._said.get(process, (0,))[0]:
+                self._said[process] = turn, _Sheet(text)
         for process in self._said.keys() - living:
-            self._gone.add(self._said.pop(process), is_alive=False)
+            self._gone.add(self._said.pop(process)[1], is_alive=False)
         total = _Sheet()
-        for process, sheet in self._said.items():
+        for process, (_, sheet) in self._said.items():
             total.add(sheet, is_alive=process in told)
         total.add(self._gone, is_alive=False)
         return total.text()
