@@ -110,8 +110,8 @@ class CachePolicy(CachedPolicy):
             served = await self._far(look)
             if served is not None:
                 return served
-            if look.is_stale:
-                return self._stale(look)
+        if look.is_stale:
+            return self._stale(look)
         # Not what was asked before a purge, which the store may just have told of.
         if rule.likeness is not None and self._keys.find(look.x, rule, wish) == look.key:
             look.place = self._semantics.place(look.x, rule)

@@ -637,6 +637,29 @@ async def test_a_stale_answer_is_refreshed_by_one_replica(tmp_path, server):
         assert len(up.requests) == 2
 
 
+async def test_a_stale_answer_serves_for_as_long_as_it_is_refreshed(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def slow(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    async with (
+        Scripted([says(json_answer()), slow]) as up,
+        cached(
+            tmp_path, up.port, server.url, settings=f"encrypt: {MASTER}, ttl: 300ms, stale: 1h"
+        ) as running,
+    ):
+        await ask(running.port, request(body=COLD))
+        await stored(server)
+        await asyncio.sleep(0.3)
+        await ask(running.port, request(body=COLD))
+        await until(lambda: len(up.requests) == 2)
+
+        assert state(await ask(running.port, request(body=COLD))) == "stale"
+        gate.set()
+
+
 async def test_a_fill_that_failed_gives_its_lease_back(tmp_path, server):
     async with (
         Scripted([says(json_answer({}, status=500)), says(json_answer())]) as up,
