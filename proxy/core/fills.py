@@ -241,6 +241,5 @@ class Fills:
             if is_kept:
                 self._paused.pop(work.name, None)
             flight.handle = None
-            if not flight.has_leader and (flight.stays is not None or end.kind == "complete"):
-                # Of one that was left by all, the one who began it has told.
+            if not flight.has_leader:
                 self._told(flight.x, end)
