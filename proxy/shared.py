@@ -19,7 +19,7 @@ from proxy.config import schema
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.units import Size
-from proxy.core.cache import CannotPurge, Gone
+from proxy.core.cache import FIRST, CannotPurge, Gone
 from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
@@ -39,9 +39,6 @@ from proxy.tasks import LoopTasks
 from proxy.upstream.target import Upstream
 
 T = TypeVar("T")
-
-FIRST: Final = "idempotency"
-"""Name of the vault of idempotent replays."""
 
 FIRST_ANSWERS: Final = Size(32 << 20)
 """Bytes of memory for idempotent replays."""

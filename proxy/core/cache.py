@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+FIRST: Final = "idempotency"
+"""Name of the cache of first answers (``Idempotency-Key``); a configured one has another."""
 
 
 class CannotPurge(Exception):
