@@ -101,14 +101,15 @@ class SealedVault:
 
     async def far(self, scope: str, keys: tuple[Key, ...], *, lease_s: float) -> Found:
         """What the replicas share."""
+        nothing = Found((None,) * len(keys), is_known=not self._is_far)
         if not self.is_shared:
-            return Found((None,) * len(keys))
+            return nothing
         names = [key.now for key in keys]
         names += [key.before for key in keys if key.before is not None]
         most = self.most + FURTHER * (len(names) - 1)
         reply = await self._shared.get(scope, names, lease_s, most)
         if reply is None:
-            return Found((None,) * len(keys))
+            return nothing
         is_ours, sealed = reply
         found: list[bytes | None] = []
         until = self._clock.now() + NEAR_S
