@@ -148,20 +148,19 @@ class Shared:
 
     async def questions(
         self, scope: str, frame: bytes, most: int, *, after: bytes = b"", before: bytes = b"+"
-    ) -> Page:
+    ) -> Page | None:
         """Questions of a frame: those ``after`` one from the oldest on, else the
-        newest ``before`` one first.
+        newest ``before`` one first; ``None`` if nobody could be asked.
         """
         if not self.is_up:
-            return Page([])
+            return None
         way = ("XRANGE", after, "+") if after else ("XREVRANGE", before, "-")
         args = (frame, *way, most, KEY_SIZE, MOST_QUESTION, MOST_PAGE)
         try:
-            page = page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
+            return page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
         except StoreDown as exc:
             self._troubles.count(exc)
-            return Page([])
-        return page
+            return None
 
     async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
         """What the script answers.  Raises ``StoreDown``."""

@@ -136,6 +136,19 @@ async def test_a_store_that_always_has_more_is_not_read_for_ever():
     assert kept.rejected == 200 * shared.asked
 
 
+async def test_what_was_asked_before_is_read_again_where_the_store_fell_silent():
+    newest = Page([], b"9-9", b"5-5", is_more=True)
+    kept = questions(1 << 20, Shared([newest, None, newest, Page([], b"4-4", b"1-1")]))
+    for _ in range(3):
+        kept._clock.advance(1)
+        await kept.hear("t.a", b"f")
+        while kept._tasks.begun:
+            await kept._tasks.begun.pop()
+
+    assert kept._shared.asked == 5
+    assert kept._shared.pages == []
+
+
 async def test_odd_entries_are_read_once():
     shared = Shared([Page([], b"9-9", b"1-1", odd=5)])
     kept = questions(1 << 20, shared)
