@@ -77,7 +77,9 @@ class CacheRule:
 
     def wish_of(self, x: Exchange) -> Wish:
         """What the client says of freshness, if anybody listens."""
-        return wish_of(x.headers.get("cache-control", "")) if self.listens else NO_WISH
+        if not self.listens or "cache-control" not in x.headers:
+            return NO_WISH
+        return wish_of(",".join(x.headers.getall("cache-control")))
 
     @property
     def on_exhausted(self) -> bool:

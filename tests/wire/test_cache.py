@@ -280,6 +280,14 @@ async def test_a_client_may_ask_for_a_new_answer_or_for_none(tmp_path):
         assert len(up.requests) == 4
 
 
+async def test_what_a_client_says_in_two_lines_counts_as_in_one(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        header = ["Cache-Control: max-age=60", "Cache-Control: no-store"]
+        states = [state(await ask(running.port, request(body=COLD, headers=header))) for _ in "ab"]
+
+        assert states == ["bypass", "bypass"]
+
+
 async def test_what_clients_say_can_be_ignored(tmp_path):
     async with (
         Scripted([says(json_answer())]) as up,
