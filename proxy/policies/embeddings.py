@@ -74,12 +74,10 @@ class EmbeddingsPolicy(CachedPolicy):
         if rule is None or x.endpoint.name != "embeddings" or x.body is None:
             return None
         inputs = inputs_of(x.body)
-        if inputs is None:
-            return None
         wish = rule.wish_of(x)
         rest = canonical({k: v for k, v in x.body.items() if k != "input"})
-        why = why_not(x, rule, wish, rest)
-        if why:
+        why = why_not(x, rule, wish, rest) if inputs is not None else "input"
+        if inputs is None or why:
             self._meter.result(rule.name, "bypass")
             left_alone(x, why, only_cached=wish.only_cached)
             return None
