@@ -79,8 +79,13 @@ class Caches:
         self._next: dict[tuple[str, bytes], tuple[SealedVault, schema.Cache]] = {}
         self._own = os.urandom(32)
         self.meanings = Meanings(self.shared, self.tasks, clock)
+        self._erased: list[Callable[[str], None]] = []
         self.shared.on_purge(self._forget)
         self.shared.on_drop(self._drop)
+
+    def on_erase(self, told: Callable[[str], None]) -> None:
+        """Call ``told`` with the tenant that was erased in this process."""
+        self._erased.append(told)
 
     def _forget(self, scope: str) -> None:
         for vault in self._vaults.values():
@@ -202,7 +207,11 @@ class Caches:
 
     async def erase(self, tenant: str) -> None:
         """Make all that is kept for a tenant unreadable.  Raises ``CannotPurge``."""
-        await _told(self.shared.erase(f"t.{tenant}"))
+        try:
+            await _told(self.shared.erase(f"t.{tenant}"))
+        finally:
+            for told in self._erased:
+                told(tenant)
 
     async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> Gone | None:
         """Forget one answer of a tenant, or all of a route.  Raises ``CannotPurge``."""

@@ -38,8 +38,8 @@ def salt_key(scope: str) -> bytes:
 class Shared:
     """The part of caches that outlives a reload and is the same for all of them.
 
-    ``on_purge`` and ``on_drop`` functions are told that somebody has purged;
-    ``of`` gives the epoch of a route.
+    ``on_purge`` functions are told what can be read no more, ``on_drop`` functions
+    which answers somebody has purged; ``of`` gives the epoch of a route.
     """
 
     def __init__(self, store: Store | None, scripts: Scripts) -> None:
@@ -82,7 +82,9 @@ class Shared:
         await self._purges.close()
 
     def on_purge(self, told: Callable[[str], None]) -> None:
-        """Call ``told`` with the scope that was erased, or with "" for all."""
+        """Call ``told`` with a scope whose salt is another now, or with "" for any: it was
+        erased, or is the first that is heard of.
+        """
         self._told.append(told)
 
     def on_drop(self, told: Callable[[str, bytes], object]) -> None:

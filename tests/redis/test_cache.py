@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import random
+import re
 import time
 
 import pytest
@@ -568,6 +569,29 @@ async def test_under_redaction_another_request_is_refused_where_that_can_be_know
             async with cached(tmp_path, up.port, server.url, **redacting(MASTER)) as two:
                 answer = await ask(two.port, request(body=other, headers=["Idempotency-Key: k"]))
                 assert answer.status == (422 if key else 200)
+
+
+async def test_what_others_erase_takes_no_originals_of_a_conversation(tmp_path, server):
+    async def script(peer):
+        seen = [r.body for r in peer.upstream.requests]
+        name = re.search(rb"PII_EMAIL_[a-z2-7]{8}", seen[0])[0].decode()
+        said = [{"content": [{"type": "output_text", "text": f"it is {name}"}]}]
+        await peer.send(json_answer({"object": "response", "id": "resp_1", "output": said}))
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, **redacting("")) as running,
+    ):
+        first = {"model": "m", "input": MAIL}
+        await ask(running.port, request("/v1/responses", first))
+        for what in ("erase?tenant=other", "purge?route=c"):
+            api = request(f"/api/cache/{what}", b"", key="admin-token")
+            assert (await ask(running.worker.admin_port, api)).status == 200
+            await ask(running.port, request(body=COLD))
+        again = {"model": "m", "input": "which one?", "previous_response_id": "resp_1"}
+        answer = await ask(running.port, request("/v1/responses", again))
+
+    assert answer.json["output"][0]["content"][0]["text"] == "it is jane@example.com"
 
 
 async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):
