@@ -283,6 +283,19 @@ async def test_purging_a_route_reaches_every_replica(tmp_path, server):
         assert state(await ask(two.port, request(body=COLD))) == "miss"
 
 
+async def test_purging_a_route_leaves_the_memory_of_all_others(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, settings="") as one,
+        cached(tmp_path, up.port, server.url, settings="") as two,
+    ):
+        await ask(two.port, request(body=COLD))
+        await one.worker.caches.purge(route="elsewhere")
+        await until(lambda: two.worker.caches.shared._purges._heard.get("elsewhere"))
+
+        assert state(await ask(two.port, request(body=COLD))) == "hit"
+
+
 async def test_a_new_key_still_reads_what_the_last_one_sealed(tmp_path, server):
     rotated = f"encrypt: {OTHER}, encrypt_before: {MASTER}"
     async with Scripted([says(json_answer())]) as up:
