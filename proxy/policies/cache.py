@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.core.cache import Key
-from proxy.core.errors import UpstreamFailed
+from proxy.core.errors import Overloaded, UpstreamFailed
 from proxy.core.exchange import End, Exchange, Usage
 from proxy.core.fills import Work
 from proxy.core.flight import Flight, Follower
@@ -204,7 +204,7 @@ class CachePolicy(CachedPolicy):
             follower = await self._fills.join(
                 self._work(look), without_usage if hides_usage(x) else None
             )
-        except UpstreamFailed:
+        except (UpstreamFailed, Overloaded):
             if look.old is None or not look.rule.on_exhausted:
                 raise
             return self._hit(look, look.old, "stale", "expired")

@@ -343,6 +343,25 @@ async def test_an_expired_answer_stands_in_for_an_upstream_that_is_gone(tmp_path
             assert (answer.status, state(answer)) == (200, "stale")
 
 
+async def test_an_expired_answer_stands_in_for_an_upstream_that_is_full(tmp_path):
+    gate = asyncio.Event()
+    async with Scripted([says(json_answer()), slow_whole(gate)]) as up:
+        busy = f'  busy: {{base_url: "http://127.0.0.1:{up.port}/v1", concurrency: {{max: 1, queue: 0}}}}'
+        at_busy = route(on_exhausted="stale").replace("upstream: main", "upstream: busy")
+        more = {"settings": "ttl: 50ms", "routes": at_busy, "upstreams": busy}
+        async with cached(tmp_path, up.port, **more) as running:
+            await ask(running.port, request(body=COLD))
+            await asyncio.sleep(0.06)
+            other = asyncio.create_task(ask(running.port, request(body={**COLD, "seed": 1})))
+            while len(up.requests) < 2:
+                await asyncio.sleep(0.005)
+            answer = await ask(running.port, request(body=COLD))
+            gate.set()
+            await other
+
+            assert (answer.status, state(answer)) == (200, "stale")
+
+
 def slowly(events, gate):
     """Sends the first event, then the rest when ``gate`` opens."""
 
