@@ -262,11 +262,7 @@ class CachePolicy(CachedPolicy):
     def _keep(self, look: Look, flight: Flight, end: End) -> bool:
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
-        entry: Entry | str = "end" if end.kind != "complete" else "size"
-        entry = "purged" if flight.is_purged else entry
-        if entry == "size" and flight.is_kept:
-            at, terms = self._clock.wall(), rule.terms
-            entry = entry_of(flight.x, flight.head, flight.body, at, terms)
+        entry = entry_of(flight, end, self._clock.wall(), rule.terms)
         if isinstance(entry, str):
             self._meter.unstored(rule.name, entry)
             rule.vault.release(look.scope, look.key)
