@@ -703,9 +703,13 @@ def test_who_cannot_be_reached_is_named_and_how_to_name_another(tmp_path, capsys
     assert capsys.readouterr().err == f"sidestream: {url} {why}{HINT}"
 
 
-async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "script",
+    [says(json_answer()), then(b"HTTP/1.1 500 No\r\ncontent-length: 99\r\n\r\n{", end="close")],
+)
+async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys, script):
     async with (
-        Scripted([says(json_answer())]) as up,
+        Scripted([script]) as up,
         cached(tmp_path, up.port),
     ):
         url = f"http://127.0.0.1:{up.port}"
