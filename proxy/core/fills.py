@@ -118,6 +118,8 @@ class Flights:
                 flight.is_purged = True
                 del self._by_key[key]
                 if flight.is_left:
+                    # Of one that has not begun yet nothing runs that would say so.
+                    self.joined(flight)
                     flight.give_up()
 
     def drop(self, key: bytes, flight: Flight) -> None:

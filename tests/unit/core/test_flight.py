@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from proxy.core.cache import Key
 from proxy.core.errors import (
     BudgetSpent,
     ContentBlocked,
@@ -514,6 +515,15 @@ async def test_a_refresh_that_failed_is_not_tried_again_at_once():
 
     assert len(tried) == 2
     assert tried[0].notes == {"cache": "refresh"}
+
+
+async def test_a_refresh_that_is_purged_before_it_begins_is_counted_no_more():
+    made = fills(answered)
+    made.refresh(work()._replace(keys=(Key(b"k"),)))
+    made.flights.purge({b"k"})
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert (len(made.flights), made.flights.left) == (0, 0)
 
 
 async def test_who_comes_while_one_is_given_up_starts_another():
