@@ -165,6 +165,8 @@ class KeptQuestions:
             before = kept.nearest.size
             kept.nearest.drop(name)
             self.size += kept.nearest.size - before
+            if not len(kept.nearest):
+                self._empty[scope, frame] = None
 
     def forget(self, scope: str) -> None:
         """Forget a scope, or ("") all."""

@@ -91,6 +91,18 @@ async def test_frames_that_only_listen_leave_before_those_with_questions():
     assert near(kept, b"first")
 
 
+def test_a_frame_that_has_lost_its_last_question_leaves_before_others():
+    kept = questions(1 << 20)
+    add(kept, b"first")
+    add(kept, b"second")
+    kept.limit = kept.size
+    kept.drop("t.a", b"second", b"n")
+    add(kept, b"third")
+
+    assert near(kept, b"first")
+    assert ("t.a", b"second") not in kept._frames
+
+
 async def test_what_listens_when_all_is_full_is_heard():
     kept = questions(20 * FRAME)
     for i in range(100):
