@@ -111,7 +111,7 @@ class App:
         metrics.include(queues.collect)
         self._fleet = Fleet(asyncio.get_running_loop(), clock.now, queues)
         self._conversations = Conversations()
-        caches.shared.on_purge(self._conversations.erase)
+        caches.on_erase(self._conversations.erase)
         self._master = secrets.token_bytes(32)  # of pseudonyms, where none is configured
         self._shipped = load_prices(PRICES.read_bytes())
         self._guarding = Guarding(clock, metrics)

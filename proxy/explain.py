@@ -23,6 +23,7 @@ from proxy.rules.guards import UNREADABLE, Guard, refusal
 from proxy.rules.planner import Facts, plan
 from proxy.try_redaction import tried
 from proxy.wire.body import estimate_tokens, facts_of, model_of, parse_json, stream_of, user_of
+from proxy.wire.embeddings import inputs_of
 from proxy.wire.endpoints import find
 from proxy.wire.prompt import has_tokens, said_in
 from proxy.wire.tokens import prompt_of
@@ -147,6 +148,8 @@ def _bypass(cache: Cache, endpoint: str, body: dict[str, Any]) -> str:
     allowed = When(when.sign, when.value, cache.when.seed == "given").allows(body)
     if endpoint != "embeddings" and not allowed:
         return "when"
+    if endpoint == "embeddings" and inputs_of(body) is None:
+        return "input"
     return bypass(endpoint, body, canonical(body))
 
 
@@ -160,6 +163,7 @@ _WORDS: Final = {
     "stored_prompt": "its prompt is kept by the provider",
     "hosted_tools": "it has tools that the provider runs",
     "remote_url": "it names a URL, whose content may change",
+    "input": "its input is neither texts nor tokens, or more than 4,096 of them",
     "huge_number": "it has a number too large to be compared",
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from proxy.config import schema
 from proxy.config.nodes import ConfigError
 from proxy.config.schema import Settings
 from proxy.config.units import Size
-from proxy.core.cache import CannotPurge, Gone
+from proxy.core.cache import FIRST, CannotPurge, Gone
 from proxy.core.fills import Flights
 from proxy.core.ports import Clock
 from proxy.meanings import Meanings
@@ -39,9 +39,6 @@ from proxy.tasks import LoopTasks
 from proxy.upstream.target import Upstream
 
 T = TypeVar("T")
-
-FIRST: Final = "idempotency"
-"""Name of the vault of idempotent replays."""
 
 FIRST_ANSWERS: Final = Size(32 << 20)
 """Bytes of memory for idempotent replays."""
@@ -82,8 +79,13 @@ class Caches:
         self._next: dict[tuple[str, bytes], tuple[SealedVault, schema.Cache]] = {}
         self._own = os.urandom(32)
         self.meanings = Meanings(self.shared, self.tasks, clock)
+        self._erased: list[Callable[[str], None]] = []
         self.shared.on_purge(self._forget)
         self.shared.on_drop(self._drop)
+
+    def on_erase(self, told: Callable[[str], None]) -> None:
+        """Call ``told`` with the tenant that was erased in this process."""
+        self._erased.append(told)
 
     def _forget(self, scope: str) -> None:
         for vault in self._vaults.values():
@@ -205,7 +207,11 @@ class Caches:
 
     async def erase(self, tenant: str) -> None:
         """Make all that is kept for a tenant unreadable.  Raises ``CannotPurge``."""
-        await _told(self.shared.erase(f"t.{tenant}"))
+        try:
+            await _told(self.shared.erase(f"t.{tenant}"))
+        finally:
+            for told in self._erased:
+                told(tenant)
 
     async def purge(self, *, tenant: str = "", key: bytes = b"", route: str = "") -> Gone | None:
         """Forget one answer of a tenant, or all of a route.  Raises ``CannotPurge``."""

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -74,12 +75,11 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
             method="POST",
             headers={"authorization": f"Bearer {token}", "user-agent": COMMAND},
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            sys.stdout.write(_in_words(wanted, orjson.loads(answer.read())) + "\n")
-    except urllib.error.HTTPError as exc:
-        said = _TOKEN.get(exc.code) or _message(exc.read()) or exc.reason
-        sys.stderr.write(f"sidestream: {said}\n")
-        return 1
+        status, words, body = _answered(request)
+        if status != HTTPStatus.OK:
+            sys.stderr.write(f"sidestream: {_TOKEN.get(status) or _message(body) or words}\n")
+            return 1
+        sys.stdout.write(_in_words(wanted, orjson.loads(body)) + "\n")
     except OSError as exc:
         reason = getattr(exc, "reason", exc)
         why = getattr(reason, "strerror", None) or reason
@@ -89,6 +89,16 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         sys.stderr.write(f"sidestream: {base} does not speak as an admin listener does; {_FROM}\n")
         return 1
     return 0
+
+
+def _answered(request: urllib.request.Request) -> tuple[int, str, bytes]:
+    """Status, its words and the body of an answer, whichever status it is."""
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
+    except urllib.error.HTTPError as exc:
+        answer = exc
+    with answer:
+        return answer.status, answer.reason, answer.read()
 
 
 def _in_words(wanted: Mapping[str, str], done: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What may be kept of whom, and with whose keys."""
+"""What may be kept of whom, with whose keys and under which name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 from proxy.config.nodes import Problem
 from proxy.config.schema import Settings
+from proxy.core.cache import FIRST
 
 Found = Iterator[Problem]
 
 
 def cache_problems(settings: Settings) -> list[Problem]:
     """Problems of the caches that routes have."""
-    return [*_shared(settings), *_asked(settings)]
+    return [*_named(settings), *_shared(settings), *_asked(settings)]
+
+
+def _named(s: Settings) -> Found:
+    if FIRST in s.cache:
+        yield s.cache[FIRST].problem("", f"{FIRST!r} is the cache of first answers")
 
 
 def _shared(s: Settings) -> Found:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+FIRST: Final = "idempotency"
+"""Name of the cache of first answers (``Idempotency-Key``); a configured one has another."""
 
 
 class CannotPurge(Exception):
@@ -45,11 +48,13 @@ class Found:
     """What the far store says of some keys, in their order.
 
     ``is_leader``: nobody else is fetching the (only) one that is missing, and
-    the others will wait a moment for us.
+    the others will wait a moment for us.  Without ``is_known`` it could not be
+    asked: what is missing may be there.
     """
 
     data: tuple[bytes | None, ...]
     is_leader: bool = True
+    is_known: bool = True
 
 
 class Vault(Protocol):

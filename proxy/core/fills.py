@@ -118,6 +118,8 @@ class Flights:
                 flight.is_purged = True
                 del self._by_key[key]
                 if flight.is_left:
+                    # Of one that has not begun yet nothing runs that would say so.
+                    self.joined(flight)
                     flight.give_up()
 
     def drop(self, key: bytes, flight: Flight) -> None:
@@ -241,6 +243,5 @@ class Fills:
             if is_kept:
                 self._paused.pop(work.name, None)
             flight.handle = None
-            if not flight.has_leader and (flight.stays is not None or end.kind == "complete"):
-                # Of one that was left by all, the one who began it has told.
+            if not flight.has_leader:
                 self._told(flight.x, end)

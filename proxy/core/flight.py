@@ -50,7 +50,7 @@ class Flight:
         self.ident = ""
         self.stays: Callable[[Flight], bool] | None = None  # asked when nobody is left
         self.made: object = None  # what its followers have made of its answer, once for all
-        self.has_leader = False
+        self.has_leader = False  # who tells of it: the one who began it, or was the last to leave
         self.size = 0
         self._limit = limit
         self._changed = bell()
@@ -100,10 +100,9 @@ class Flight:
         self.moved()
         if self.is_over:
             return False
-        if follower.leads:
-            self.has_leader = False
         stays = self.stays if self.is_kept else None
         if not self.is_left or self.handle is None or (stays is not None and stays(self)):
+            self.has_leader = self.has_leader and not follower.leads
             return False
         return self.give_up()
 

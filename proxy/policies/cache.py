@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.core.cache import Key
-from proxy.core.errors import UpstreamFailed
+from proxy.core.errors import Overloaded, UpstreamFailed
 from proxy.core.exchange import End, Exchange, Usage
 from proxy.core.fills import Work
 from proxy.core.flight import Flight, Follower
@@ -110,8 +110,8 @@ class CachePolicy(CachedPolicy):
             served = await self._far(look)
             if served is not None:
                 return served
-            if look.is_stale:
-                return self._stale(look)
+        if look.is_stale:
+            return self._stale(look)
         # Not what was asked before a purge, which the store may just have told of.
         if rule.likeness is not None and self._keys.find(look.x, rule, wish) == look.key:
             look.place = self._semantics.place(look.x, rule)
@@ -204,7 +204,7 @@ class CachePolicy(CachedPolicy):
             follower = await self._fills.join(
                 self._work(look), without_usage if hides_usage(x) else None
             )
-        except UpstreamFailed:
+        except (UpstreamFailed, Overloaded):
             if look.old is None or not look.rule.on_exhausted:
                 raise
             return self._hit(look, look.old, "stale", "expired")
@@ -262,11 +262,7 @@ class CachePolicy(CachedPolicy):
     def _keep(self, look: Look, flight: Flight, end: End) -> bool:
         """Keep the answer if it is one to give twice; whether it was."""
         rule = look.rule
-        entry: Entry | str = "end" if end.kind != "complete" else "size"
-        entry = "purged" if flight.is_purged else entry
-        if entry == "size" and flight.is_kept:
-            at, terms = self._clock.wall(), rule.terms
-            entry = entry_of(flight.x, flight.head, flight.body, at, terms)
+        entry = entry_of(flight, end, self._clock.wall(), rule.terms)
         if isinstance(entry, str):
             self._meter.unstored(rule.name, entry)
             rule.vault.release(look.scope, look.key)

@@ -18,7 +18,7 @@ from proxy.rules.cached import CachedPolicy
 from proxy.rules.cachekey import canonical, material
 from proxy.rules.freshness import Wish, state_of
 from proxy.wire.embeddings import Input, inputs_of, joined, pieces_of
-from proxy.wire.kept import held, left_alone, not_cached, say, whole_answer
+from proxy.wire.kept import held, left_alone, not_cached, say, unfit, whole_answer
 from proxy.wire.replay import Entry
 
 MAX_BATCH: Final = 64 << 20
@@ -74,12 +74,10 @@ class EmbeddingsPolicy(CachedPolicy):
         if rule is None or x.endpoint.name != "embeddings" or x.body is None:
             return None
         inputs = inputs_of(x.body)
-        if inputs is None:
-            return None
         wish = rule.wish_of(x)
         rest = canonical({k: v for k, v in x.body.items() if k != "input"})
-        why = why_not(x, rule, wish, rest)
-        if why:
+        why = why_not(x, rule, wish, rest) if inputs is not None else "input"
+        if inputs is None or why:
             self._meter.result(rule.name, "bypass")
             left_alone(x, why, only_cached=wish.only_cached)
             return None
@@ -232,16 +230,10 @@ class EmbeddingsPolicy(CachedPolicy):
 
     def _keep(self, batch: _Batch, places: Sequence[int], flight: Flight, end: End) -> bool:
         """Keep each input's own part."""
-        rule, fx, head = batch.rule, flight.x, flight.head
-        assert fx.plan is not None
-        pieces = None
-        is_good = end.kind == "complete" and flight.is_kept and fx.target == fx.plan.targets[0]
-        is_good = is_good and not (fx.is_altered or flight.is_purged)
-        if is_good and head is not None and head.status == 200:
-            pieces = pieces_of(flight.body, [batch.inputs[i] for i in places])
-        if pieces is None:
-            why = "purged" if flight.is_purged else "incomplete" if is_good else "end"
-            self._meter.unstored(rule.name, why)
+        rule, fx = batch.rule, flight.x
+        pieces = _pieces(batch, places, flight, end)
+        if isinstance(pieces, str):
+            self._meter.unstored(rule.name, pieces)
             return False
         at, terms = self._clock.wall(), rule.terms
         total = sum(share for _, share in pieces) or 1
@@ -261,6 +253,18 @@ class EmbeddingsPolicy(CachedPolicy):
         seconds = terms.ttl + terms.stale
         rule.vault.keep_all(batch.scope, pairs, era=batch.era, seconds=seconds)
         return bool(pairs)
+
+
+def _pieces(
+    batch: _Batch, places: Sequence[int], flight: Flight, end: End
+) -> list[tuple[bytes, int]] | str:
+    """Each input's own part of the answer, or in a word why none is kept."""
+    if why := unfit(flight, end):
+        return why
+    assert flight.head is not None
+    if flight.head.status != 200:
+        return "status"
+    return pieces_of(flight.body, [batch.inputs[i] for i in places]) or "incomplete"
 
 
 def _worth(entries: Sequence[Entry]) -> tuple[int, int]:

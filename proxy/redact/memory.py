@@ -48,12 +48,8 @@ class Conversations:
         while self._chars > self._max_chars or len(self._kept) > self._max_conversations:
             self._forget(next(iter(self._kept)))
 
-    def erase(self, scope: str) -> None:
-        """Forget what is known of a tenant, named as caches do: ``t.`` and its name.
-
-        Of "", which is all caches and no tenant in particular, nothing is forgotten.
-        """
-        tenant = scope.removeprefix("t.") if scope.startswith("t.") else None
+    def erase(self, tenant: str) -> None:
+        """Forget what is known of a tenant."""
         for key in [key for key in self._kept if key[0] == tenant]:
             self._forget(key)
 

@@ -168,8 +168,8 @@ class Semantics:
             key = Key(asked.name)
             entry = await _entry(place, key)
             if entry is None:
-                questions.drop(place.scope, place.frame, asked.name)
-            elif state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
+                continue
+            if state_of(self._clock.wall() - entry.at, entry.ttl, 0.0, wish) == "fresh":
                 match = Match(entry, key, asked.cosine, is_sampled=False, question=asked.text)
                 is_sampled = self._chance() < like.verify and _is_evidence(place, match)
                 return match._replace(is_sampled=is_sampled)
@@ -232,13 +232,23 @@ class Semantics:
 
 
 async def _entry(place: Place, key: Key) -> Entry | None:
-    """The answer that is kept under ``key``, if it still is and can be one to this question."""
+    """The answer that is kept under ``key``, if it can be one to this question; a
+    question without one is forgotten.
+    """
     vault = place.rule.vault
     data = vault.near(place.scope, key)
-    if data is None and vault.is_shared:
-        data = (await vault.far(place.scope, (key,), lease_s=0.0)).data[0]
     if data is None:
-        return None
+        found = await vault.far(place.scope, (key,), lease_s=0.0)
+        if not found.is_known:
+            return None
+        data = found.data[0]
+    entry = _read(place, data) if data is not None else None
+    if entry is None:
+        place.like.questions.drop(place.scope, place.frame, key.now)
+    return entry
+
+
+def _read(place: Place, data: bytes) -> Entry | None:
     try:
         entry = Entry.unpack(data)
     except ValueError:

@@ -38,8 +38,8 @@ def salt_key(scope: str) -> bytes:
 class Shared:
     """The part of caches that outlives a reload and is the same for all of them.
 
-    ``on_purge`` and ``on_drop`` functions are told that somebody has purged;
-    ``of`` gives the epoch of a route.
+    ``on_purge`` functions are told what can be read no more, ``on_drop`` functions
+    which answers somebody has purged; ``of`` gives the epoch of a route.
     """
 
     def __init__(self, store: Store | None, scripts: Scripts) -> None:
@@ -82,7 +82,9 @@ class Shared:
         await self._purges.close()
 
     def on_purge(self, told: Callable[[str], None]) -> None:
-        """Call ``told`` with the scope that was erased, or with "" for all."""
+        """Call ``told`` with a scope whose salt is another now, or with "" for any: it was
+        erased, or is the first that is heard of.
+        """
         self._told.append(told)
 
     def on_drop(self, told: Callable[[str, bytes], object]) -> None:
@@ -148,20 +150,19 @@ class Shared:
 
     async def questions(
         self, scope: str, frame: bytes, most: int, *, after: bytes = b"", before: bytes = b"+"
-    ) -> Page:
+    ) -> Page | None:
         """Questions of a frame: those ``after`` one from the oldest on, else the
-        newest ``before`` one first.
+        newest ``before`` one first; ``None`` if nobody could be asked.
         """
         if not self.is_up:
-            return Page([])
+            return None
         way = ("XRANGE", after, "+") if after else ("XREVRANGE", before, "-")
         args = (frame, *way, most, KEY_SIZE, MOST_QUESTION, MOST_PAGE)
         try:
-            page = page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
+            return page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
         except StoreDown as exc:
             self._troubles.count(exc)
-            return Page([])
-        return page
+            return None
 
     async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
         """What the script answers.  Raises ``StoreDown``."""

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-from proxy.stores.outlived import Outlived
+from proxy.stores.outlived import Outlived, ended
 from proxy.stores.pipe import StoreDown, Word, value_of
 from proxy.stores.replies import OddReply, drops_of, state_of
 from proxy.stores.scripts import Script, Scripts
@@ -77,9 +77,7 @@ class Purges:
     async def close(self) -> None:
         """Listen no more; the store itself belongs to others too."""
         if self._task is not None:
-            self._task.cancel()
-            # Not awaited itself: what it may have failed of is no matter now.
-            await asyncio.wait({self._task})
+            await ended(self._task)
             self._task = None
 
     def on_drop(self, told: Callable[[str, bytes], object]) -> None:

@@ -165,6 +165,8 @@ class KeptQuestions:
             before = kept.nearest.size
             kept.nearest.drop(name)
             self.size += kept.nearest.size - before
+            if not len(kept.nearest):
+                self._empty[scope, frame] = None
 
     def forget(self, scope: str) -> None:
         """Forget a scope, or ("") all."""
@@ -188,15 +190,14 @@ class KeptQuestions:
         if self._clock.now() - kept.heard < HEAR_S:
             return
         kept.heard = self._clock.now()
-        if kept.last:
-            page = await self._shared.questions(scope, frame, PAGE, after=kept.last)
-            self._take(scope, frame, kept, page)
-            if page.is_more:
-                kept.heard -= HEAR_S
+        is_first = not kept.last
+        page = await self._shared.questions(scope, frame, PAGE, after=kept.last)
+        if page is None:
             return
-        page = await self._shared.questions(scope, frame, PAGE)
         self._take(scope, frame, kept, page)
-        if page.is_more and page.last:
+        if page.is_more and not is_first:
+            kept.heard -= HEAR_S
+        elif page.is_more and page.last:
             self._tasks.begin(self._older(scope, frame, kept, page.last))
 
     async def _older(self, scope: str, frame: bytes, kept: _Frame, before: bytes) -> None:
@@ -205,6 +206,10 @@ class KeptQuestions:
             if is_full or self._frames.get((scope, frame)) is not kept:
                 return
             page = await self._shared.questions(scope, frame, PAGE, before=before)
+            if page is None:
+                # The rest is behind the newest, with which it begins again.
+                kept.last = b""
+                return
             self._take(scope, frame, kept, page)
             if not page.is_more or not page.last:
                 return

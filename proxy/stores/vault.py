@@ -102,13 +102,13 @@ class SealedVault:
     async def far(self, scope: str, keys: tuple[Key, ...], *, lease_s: float) -> Found:
         """What the replicas share."""
         if not self.is_shared:
-            return Found((None,) * len(keys))
+            return self._nothing(keys)
         names = [key.now for key in keys]
         names += [key.before for key in keys if key.before is not None]
         most = self.most + FURTHER * (len(names) - 1)
         reply = await self._shared.get(scope, names, lease_s, most)
         if reply is None:
-            return Found((None,) * len(keys))
+            return self._nothing(keys)
         is_ours, sealed = reply
         found: list[bytes | None] = []
         until = self._clock.now() + NEAR_S
@@ -126,6 +126,10 @@ class SealedVault:
                     self.memory.put(key.now, anew, until, scope)
             found.append(data)
         return Found(tuple(found), is_leader=is_ours or sealed[0] is not None)
+
+    def _nothing(self, keys: Sequence[Key]) -> Found:
+        """What is said of a far store that was not asked; where there is none, that is known."""
+        return Found((None,) * len(keys), is_known=not self._is_far)
 
     async def may_refresh(self, scope: str, key: Key, lease_s: float) -> bool:
         """Whether no other replica is fetching a new answer: a lease of its own."""

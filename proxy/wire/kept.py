@@ -8,7 +8,8 @@ import orjson
 
 from proxy.core.cache import Terms
 from proxy.core.errors import ProxyError
-from proxy.core.exchange import Exchange, Head
+from proxy.core.exchange import End, Exchange, Head
+from proxy.core.flight import Flight
 from proxy.core.policy import Reply
 from proxy.core.ready import Ready
 from proxy.wire.replay import Entry, parts_of, replay
@@ -20,15 +21,28 @@ ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
 ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
 
 
-def entry_of(x: Exchange, head: Head | None, body: bytes, at: float, terms: Terms) -> Entry | str:
-    """The answer that came for ``x``, or in a word why it is not to be given twice."""
+def unfit(flight: Flight, end: End) -> str:
+    """In a word, why the answer of a flight is not kept, whatever it says; empty if it may be."""
+    x = flight.x
     assert x.plan is not None
-    if head is None:
+    if flight.is_purged:
+        return "purged"
+    if end.kind != "complete" or flight.head is None:
         return "end"
+    if not flight.is_kept:
+        return "size"
     if x.is_altered:
         return "budget"
-    if x.target is None or x.target != x.plan.targets[0]:
-        return "fallback"
+    return "" if x.target == x.plan.targets[0] else "fallback"
+
+
+def entry_of(flight: Flight, end: End, at: float, terms: Terms) -> Entry | str:
+    """The answer that came, or in a word why it is not to be given twice."""
+    if why := unfit(flight, end):
+        return why
+    x, head, body = flight.x, flight.head, flight.body
+    assert head is not None
+    assert x.target is not None
     if head.status == 400 and terms.negative and _is_deterministic(body):
         return Entry(
             at=at, ttl=terms.negative, stale=0.0, status=400, kind=x.endpoint.name,

@@ -136,18 +136,21 @@ def replay(
     endpoint: Endpoint, entry: Entry, *, stream: bool, tells_usage: bool, new_id: str
 ) -> bytes:
     """The body of a hit, in the form that is asked for, with an id of its own."""
+    old = entry.ident
     if not stream:
-        return renamed(entry.whole, endpoint, entry.ident, new_id)
+        return renamed(entry.whole, endpoint, old, new_id)
     events, told = entry.events, entry.told
     whole = None
     if not events:
         whole = orjson.loads(entry.whole)
         events = synthesise(endpoint, whole)
+    body = renamed(events, endpoint, old, new_id)
     if endpoint.dialect == "chat":
         if tells_usage:
-            events += told or usage_event(endpoint, whole or orjson.loads(entry.whole))
-        events += DONE
-    return renamed(events, endpoint, entry.ident, new_id)
+            told = told or usage_event(endpoint, whole or orjson.loads(entry.whole))
+            body += renamed(told, endpoint, old, new_id)
+        body += DONE
+    return body
 
 
 def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
@@ -159,7 +162,7 @@ def renamed(data: bytes, endpoint: Endpoint, old: str, new: str) -> bytes:
     if not old:
         return data
     was, now = old.encode(), _PREFIX.get(endpoint.name, b"") + new.encode()
-    # Whoever wrote the answer put spaces behind colons or did not; the first
+    # Whoever wrote it, all of it, put spaces behind colons or did not; the first
     # id stands near its beginning.
     names = _COMPACT if _COMPACT[0] % was in data else _SPACED
     for name in names if endpoint.dialect == "responses" else names[:1]:

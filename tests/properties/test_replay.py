@@ -1,5 +1,7 @@
 """What is replayed adds up, in the official client, to what was first said."""
 
+import json
+
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
@@ -249,6 +251,18 @@ def test_an_entry_of_any_bytes_is_an_entry_or_an_error(data):
     except ValueError:
         return
     raise AssertionError("taken for an entry")
+
+
+def test_all_events_of_a_replay_have_the_new_id_however_they_are_written():
+    chunks = [chunk(choices=[choice(0, {"content": "Hi"})]),
+              chunk(choices=[choice(0, {}, "stop")], usage=USAGE)]  # fmt: skip
+    spaced = "".join(f"data: {json.dumps(one)}\n\n" for one in chunks).encode() + DONE
+    kept = entry(CHAT, spaced, is_stream=True)
+    frames = Framer().feed(again(CHAT, kept, stream=True))
+    read = [orjson.loads(frame.data) for frame in frames if not frame.is_done]
+
+    assert [one["id"] for one in read] == ["chatcmpl-new"] * 3
+    assert read[-1]["usage"] == USAGE
 
 
 def test_an_id_that_stands_in_the_text_stays_there():

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import random
+import re
 import time
 
 import pytest
@@ -280,6 +281,19 @@ async def test_purging_a_route_reaches_every_replica(tmp_path, server):
         await until(lambda: two.worker.caches.shared.of("c"))
 
         assert state(await ask(two.port, request(body=COLD))) == "miss"
+
+
+async def test_purging_a_route_leaves_the_memory_of_all_others(tmp_path, server):
+    async with (
+        Scripted([says(json_answer())]) as up,
+        cached(tmp_path, up.port, server.url, settings="") as one,
+        cached(tmp_path, up.port, server.url, settings="") as two,
+    ):
+        await ask(two.port, request(body=COLD))
+        await one.worker.caches.purge(route="elsewhere")
+        await until(lambda: two.worker.caches.shared._purges._heard.get("elsewhere"))
+
+        assert state(await ask(two.port, request(body=COLD))) == "hit"
 
 
 async def test_a_new_key_still_reads_what_the_last_one_sealed(tmp_path, server):
@@ -570,6 +584,29 @@ async def test_under_redaction_another_request_is_refused_where_that_can_be_know
                 assert answer.status == (422 if key else 200)
 
 
+async def test_what_others_erase_takes_no_originals_of_a_conversation(tmp_path, server):
+    async def script(peer):
+        seen = [r.body for r in peer.upstream.requests]
+        name = re.search(rb"PII_EMAIL_[a-z2-7]{8}", seen[0])[0].decode()
+        said = [{"content": [{"type": "output_text", "text": f"it is {name}"}]}]
+        await peer.send(json_answer({"object": "response", "id": "resp_1", "output": said}))
+
+    async with (
+        Scripted([script]) as up,
+        cached(tmp_path, up.port, server.url, **redacting("")) as running,
+    ):
+        first = {"model": "m", "input": MAIL}
+        await ask(running.port, request("/v1/responses", first))
+        for what in ("erase?tenant=other", "purge?route=c"):
+            api = request(f"/api/cache/{what}", b"", key="admin-token")
+            assert (await ask(running.worker.admin_port, api)).status == 200
+            await ask(running.port, request(body=COLD))
+        again = {"model": "m", "input": "which one?", "previous_response_id": "resp_1"}
+        answer = await ask(running.port, request("/v1/responses", again))
+
+    assert answer.json["output"][0]["content"][0]["text"] == "it is jane@example.com"
+
+
 async def test_replicas_wait_a_moment_for_the_one_who_asks(tmp_path, server):
     gate = asyncio.Event()
 
@@ -635,6 +672,29 @@ async def test_a_stale_answer_is_refreshed_by_one_replica(tmp_path, server):
         for port in (one.port, two.port):
             assert state(await ask(port, request(body=COLD))) == "hit"
         assert len(up.requests) == 2
+
+
+async def test_a_stale_answer_serves_for_as_long_as_it_is_refreshed(tmp_path, server):
+    gate = asyncio.Event()
+
+    async def slow(peer):
+        await gate.wait()
+        await peer.send(json_answer())
+
+    async with (
+        Scripted([says(json_answer()), slow]) as up,
+        cached(
+            tmp_path, up.port, server.url, settings=f"encrypt: {MASTER}, ttl: 300ms, stale: 1h"
+        ) as running,
+    ):
+        await ask(running.port, request(body=COLD))
+        await stored(server)
+        await asyncio.sleep(0.3)
+        await ask(running.port, request(body=COLD))
+        await until(lambda: len(up.requests) == 2)
+
+        assert state(await ask(running.port, request(body=COLD))) == "stale"
+        gate.set()
 
 
 async def test_a_fill_that_failed_gives_its_lease_back(tmp_path, server):

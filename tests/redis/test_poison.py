@@ -133,7 +133,7 @@ async def test_a_fault_ends_no_listening(server, caplog):
                 raise RuntimeError(scope + "he" + "llo")
 
         two.on_purge(told)
-        await one.purge("c")
+        await one.erase("t.a")
         await until(lambda: "RuntimeError" in caplog.text)
         assert "hello" not in caplog.text
         await until(lambda: two.is_up)

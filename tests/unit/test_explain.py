@@ -107,6 +107,14 @@ def test_every_word_of_the_cache_has_words(settings):
         assert told["bypass_why"] != name
 
 
+def test_an_input_that_the_cache_cannot_tell_apart_has_words_too(settings):
+    body = {"model": CHAT["model"], "input": [["a"]]}
+    told = explain(settings, orjson.dumps(body), "acme", "/v1/embeddings")
+
+    assert told["bypass"] == "input"
+    assert "neither texts nor tokens" in as_text(told)
+
+
 SHARP = """\
 upstreams: {up: {kind: generic, base_url: "http://127.0.0.1:1/v1"}}
 routes:

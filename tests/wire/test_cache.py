@@ -280,6 +280,14 @@ async def test_a_client_may_ask_for_a_new_answer_or_for_none(tmp_path):
         assert len(up.requests) == 4
 
 
+async def test_what_a_client_says_in_two_lines_counts_as_in_one(tmp_path):
+    async with Scripted([says(json_answer())]) as up, cached(tmp_path, up.port) as running:
+        header = ["Cache-Control: max-age=60", "Cache-Control: no-store"]
+        states = [state(await ask(running.port, request(body=COLD, headers=header))) for _ in "ab"]
+
+        assert states == ["bypass", "bypass"]
+
+
 async def test_what_clients_say_can_be_ignored(tmp_path):
     async with (
         Scripted([says(json_answer())]) as up,
@@ -331,6 +339,25 @@ async def test_an_expired_answer_stands_in_for_an_upstream_that_is_gone(tmp_path
             await ask(running.port, request(body=COLD))
             await asyncio.sleep(0.06)
             answer = await ask(running.port, request(body=COLD))
+
+            assert (answer.status, state(answer)) == (200, "stale")
+
+
+async def test_an_expired_answer_stands_in_for_an_upstream_that_is_full(tmp_path):
+    gate = asyncio.Event()
+    async with Scripted([says(json_answer()), slow_whole(gate)]) as up:
+        busy = f'  busy: {{base_url: "http://127.0.0.1:{up.port}/v1", concurrency: {{max: 1, queue: 0}}}}'
+        at_busy = route(on_exhausted="stale").replace("upstream: main", "upstream: busy")
+        more = {"settings": "ttl: 50ms", "routes": at_busy, "upstreams": busy}
+        async with cached(tmp_path, up.port, **more) as running:
+            await ask(running.port, request(body=COLD))
+            await asyncio.sleep(0.06)
+            other = asyncio.create_task(ask(running.port, request(body={**COLD, "seed": 1})))
+            while len(up.requests) < 2:
+                await asyncio.sleep(0.005)
+            answer = await ask(running.port, request(body=COLD))
+            gate.set()
+            await other
 
             assert (answer.status, state(answer)) == (200, "stale")
 
@@ -676,9 +703,13 @@ def test_who_cannot_be_reached_is_named_and_how_to_name_another(tmp_path, capsys
     assert capsys.readouterr().err == f"sidestream: {url} {why}{HINT}"
 
 
-async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "script",
+    [says(json_answer()), then(b"HTTP/1.1 500 No\r\ncontent-length: 99\r\n\r\n{", end="close")],
+)
+async def test_another_server_is_not_taken_for_the_admin_listener(tmp_path, capsys, script):
     async with (
-        Scripted([says(json_answer())]) as up,
+        Scripted([script]) as up,
         cached(tmp_path, up.port),
     ):
         url = f"http://127.0.0.1:{up.port}"

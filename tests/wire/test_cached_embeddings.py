@@ -4,6 +4,7 @@ import asyncio
 
 import openai
 import orjson
+import pytest
 
 from tests.program import KEY, ask, program, request
 from tests.scripted import Scripted, json_answer, says, then
@@ -264,3 +265,40 @@ async def test_a_body_that_reads_in_two_ways_is_left_alone(tmp_path):
             assert answer.headers["x-sidestream-cache"] == "bypass"
 
         assert len(up.requests) == 2
+
+
+@pytest.mark.parametrize("given", [[], ["a", ["b"]], ["a"] * 4097])
+async def test_an_input_in_no_known_form_is_left_alone_and_said_to_be(tmp_path, given):
+    asked = {"model": "e", "input": given}
+    async with (
+        Scripted([says(json_answer({"object": "list", "data": []}))]) as up,
+        cached(tmp_path, up.port) as running,
+    ):
+        answer = await ask(running.port, request(PATH, asked))
+        only = ["Cache-Control: only-if-cached"]
+        refused = await ask(running.port, request(PATH, asked, headers=only))
+
+        assert (answer.status, answer.headers["x-sidestream-cache"]) == (200, "bypass")
+        assert answer.headers["cache-status"] == "sidestream; fwd=bypass; detail=input"
+        assert refused.status == 504
+        assert len(up.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "why"),
+    [
+        (embed, "max_entry: 10B", "size"),
+        (says(json_answer({}, status=400)), "", "status"),
+        (says(json_answer({"data": []})), "", "incomplete"),
+        (then(end="reset"), "", "end"),
+    ],
+)
+async def test_what_is_not_kept_is_counted_with_its_reason(tmp_path, script, settings, why):
+    async with Scripted([script]) as up, cached(tmp_path, up.port, settings) as running:
+        await ask(running.port, request(PATH, body("aa")))
+        page = await ask(
+            running.worker.admin_port, request("/metrics", method="GET", key="admin-token")
+        )
+
+    told = f'sidestream_cache_unstored_total{{cache="kept",reason="{why}"}} 1.0'
+    assert told in page.body.decode()

@@ -1,7 +1,7 @@
--- Tells what caches must hear of: the generation, and the epochs of routes.  Changes them first
--- if a generation is given.
+-- Tells what caches must hear of: the generation, and the epochs of routes.  Changes one of them
+-- first if a generation is given.
 -- KEYS[1] a hash; ARGV: a new generation ('' changes nothing), field of the route that gets a
---         new epoch ('' none), its least
+--         new epoch instead ('' none), its least
 -- Answers {generation, how many fields could not be read, field, epoch, ...}, or an error if all
 -- of it is nothing that was written here.
 local FIELDS, LONGEST = 4096, 512
@@ -21,13 +21,14 @@ local kind = redis.call('TYPE', KEYS[1]).ok
 local is_odd = kind ~= 'none' and (kind ~= 'hash' or redis.call('HLEN', KEYS[1]) > FIELDS)
 if ARGV[1] ~= '' then
   if is_odd then redis.call('DEL', KEYS[1]) end
-  is_odd = false
   if ARGV[2] ~= '' then
     local epoch = math.max((epoch_of(ARGV[2]) or 0) + 1, tonumber(ARGV[3]), now)
     if epoch > most then return redis.error_reply('ODD an epoch that cannot be raised') end
     redis.call('HSET', KEYS[1], ARGV[2], string.format('%.0f', epoch))
   end
-  redis.call('HSET', KEYS[1], 'generation', ARGV[1])
+  -- With what was odd an erasure may have gone that not all have heard of.
+  if ARGV[2] == '' or is_odd then redis.call('HSET', KEYS[1], 'generation', ARGV[1]) end
+  is_odd = false
 end
 if is_odd then return redis.error_reply('ODD the state of caches is not ours') end
 

@@ -36,6 +36,7 @@ BUDGET = "{usd: %s, per: month%s}"
         (BASE + "workers: 0\n", "workers must be between 1 and 64"),
         (BASE + "workers: 2\nlisten: unix:/run/s\n", "$.listen: a unix socket cannot be shared"),
         (BASE + "routes_: 1\n", "did you mean"),
+        (BASE + "cache: {idempotency: {}}\n", "c.yaml:3:22: $.cache.idempotency: 'idempotency' is the cache of"),
         (BASE + "tenants: 5\n", "c.yaml:3:10: $.tenants: expected a mapping of names"),
         ("routes: 5\nupstreams: {a: {base_url: http://a/v1}}\n", "$.routes: expected a list"),
         (BASE.replace("http://a/v1", "http://a:70000/v1"), "the port of a base URL is at most 65535"),

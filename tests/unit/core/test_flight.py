@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from proxy.core.cache import Key
 from proxy.core.errors import (
     BudgetSpent,
     ContentBlocked,
@@ -416,12 +417,13 @@ async def test_flags_and_source_of_an_answer_are_everybodys_who_waits():
     assert {(x.source, x.flags) for x in of} == {("main", ("banned",))}
 
 
-async def test_when_the_last_leaves_it_is_ended_and_its_own_end_is_told_already():
-    async def rest(x, leg):
-        leg.start(x, Head(200, []))
-        await asyncio.Event().wait()
+async def never(x, leg):
+    leg.start(x, Head(200, []))
+    await asyncio.Event().wait()
 
-    made, kept = fills(rest), []
+
+async def test_when_the_last_leaves_it_is_ended_and_its_own_end_is_told_already():
+    made, kept = fills(never), []
     follower = await made.join(work(kept=kept))
     follower.close()
     await asyncio.gather(*made.tasks.begun, return_exceptions=True)
@@ -429,6 +431,48 @@ async def test_when_the_last_leaves_it_is_ended_and_its_own_end_is_told_already(
     assert kept == ["client_gone"]
     assert made.ends == []
     assert len(made.flights) == 0
+
+
+async def test_what_others_than_the_first_left_last_is_told_of():
+    made = fills(never)
+    leader = await made.join(work())
+    other = await made.join(work())
+    leader.close()
+    other.close()
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert made.ends == ["client_gone"]
+
+
+async def test_what_the_first_was_the_last_to_leave_is_on_its_own_line():
+    made = fills(never)
+    leader = await made.join(work())
+    other = await made.join(work())
+    other.close()
+    leader.close()
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert made.ends == []
+
+
+async def test_what_outlasts_its_client_and_cannot_be_kept_is_told_of():
+    go = asyncio.Event()
+
+    async def rest(x, leg):
+        leg.start(x, Head(200, []))
+        await go.wait()
+        leg.write(b"x" * 1001)
+        await never(x, leg)
+
+    made = fills(rest)
+    leader = await made.join(work()._replace(outlasts=True))
+    leader.close()
+    assert made.flights.left == 1
+    go.set()
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert made.ends == ["client_gone"]
+    assert made.flights.left == 0
 
 
 async def test_an_exchange_whose_client_left_is_told_of_when_it_ends():
@@ -471,6 +515,15 @@ async def test_a_refresh_that_failed_is_not_tried_again_at_once():
 
     assert len(tried) == 2
     assert tried[0].notes == {"cache": "refresh"}
+
+
+async def test_a_refresh_that_is_purged_before_it_begins_is_counted_no_more():
+    made = fills(answered)
+    made.refresh(work()._replace(keys=(Key(b"k"),)))
+    made.flights.purge({b"k"})
+    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
+
+    assert (len(made.flights), made.flights.left) == (0, 0)
 
 
 async def test_who_comes_while_one_is_given_up_starts_another():

@@ -41,9 +41,10 @@ class Replica:
     async def far(self, scope, keys, *, lease_s):
         store = self._store
         store.holder = store.holder or self
+        is_leader = store.holder is self
         store.asked.set()
         await store.gate.wait()
-        return Found((None,), is_leader=store.holder is self)
+        return Found((None,), is_leader=is_leader)
 
     def release(self, scope, key):
         if self._store.holder is self:
@@ -59,11 +60,15 @@ async def answered(x, leg, stage):
     return End("complete")
 
 
-def asking(store):
-    """The same request at a replica of its own."""
+def replica(store, rest=answered):
     tasks = LoopTasks(asyncio.get_running_loop())
-    fills = Fills(Flights(), tasks, FakeClock(), answered, lambda *_: None)
-    policy = IdempotencyPolicy(Replica(store), fills, FakeClock(), {"": "rules"})
+    fills = Fills(Flights(), tasks, FakeClock(), rest, lambda *_: None)
+    return IdempotencyPolicy(Replica(store), fills, FakeClock(), {"": "rules"})
+
+
+def asking(store, at=None):
+    """The same request, ``at`` a replica or at one of its own."""
+    policy = at or replica(store)
     x = exchange(headers={"idempotency-key": "k"})
     x.body, x.tenant = {"model": "m"}, "acme"
     return asyncio.create_task(policy.on_request(x))
@@ -81,6 +86,31 @@ async def test_who_leaves_while_the_store_is_asked_keeps_no_other_replica_waitin
     assert follower.leads
     assert follower.head.status == 200
     follower.close()
+
+
+async def test_who_leaves_takes_no_lease_from_who_asks_the_same_beside():
+    begun = []
+
+    async def never(x, leg, stage):
+        begun.append(x)
+        await asyncio.Event().wait()
+
+    store = Store()
+    one, two = replica(store, never), replica(store, never)
+    stays, leaves = asking(store, one), asking(store, one)
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    other = asking(store, two)
+    await asyncio.sleep(0)
+    store.gate.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    stays.cancel()
+    other.cancel()
+    await asyncio.gather(stays, other, return_exceptions=True)
+
+    assert len(begun) == 1
 
 
 async def test_another_replica_waits_while_its_client_stays():

@@ -48,21 +48,35 @@ class Later:
             await work
 
 
+class Down:
+    """A store that cannot be reached."""
+
+    is_up = False
+
+
 class World:
     """A cache of one process with a semantic part, and nothing around it."""
 
     def __init__(
-        self, mode="on", *, verify=0.0, max_error=0.05, differ=never, judge=None, forgive=2.0
+        self,
+        mode="on",
+        *,
+        verify=0.0,
+        max_error=0.05,
+        differ=never,
+        judge=None,
+        forgive=2.0,
+        store=None,
     ):
         self.clock, self.tasks, self.meter = FakeClock(), Later(), SemanticMeter()
         self.embedder, self.trials = FakeEmbedder(), ScopedTrials()
-        self.shared = Shared(None, load_scripts())
+        self.shared = Shared(store, load_scripts())
         self.questions = KeptQuestions(
             self.shared, Master(SECRET, "vector"), self.tasks, self.clock, is_far=False
         )
         self.questions.limit = 1 << 20
         self.vault = SealedVault(
-            self.shared, self.clock, (Master(SECRET),), Memory(1 << 20), is_own_key=True
+            self.shared, self.clock, (Master(SECRET),), Memory(1 << 20), is_own_key=False
         )
         self.rule = CacheRule(
             name="answers",
@@ -188,6 +202,15 @@ async def test_an_answer_that_is_gone_is_no_answer_and_is_forgotten():
 
     assert await world.find(LIKE) is None
     assert len(world.questions) == 0
+
+
+async def test_a_question_is_not_forgotten_because_a_store_is_down():
+    world = World(store=Down())
+    key = await world.kept(QUESTION)
+    world.vault.memory.drop(key.now)
+
+    assert await world.find(LIKE) is None
+    assert len(world.questions) == 1
 
 
 async def test_an_answer_that_is_too_old_is_no_answer():

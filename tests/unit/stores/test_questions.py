@@ -91,6 +91,18 @@ async def test_frames_that_only_listen_leave_before_those_with_questions():
     assert near(kept, b"first")
 
 
+def test_a_frame_that_has_lost_its_last_question_leaves_before_others():
+    kept = questions(1 << 20)
+    add(kept, b"first")
+    add(kept, b"second")
+    kept.limit = kept.size
+    kept.drop("t.a", b"second", b"n")
+    add(kept, b"third")
+
+    assert near(kept, b"first")
+    assert ("t.a", b"second") not in kept._frames
+
+
 async def test_what_listens_when_all_is_full_is_heard():
     kept = questions(20 * FRAME)
     for i in range(100):
@@ -134,6 +146,19 @@ async def test_a_store_that_always_has_more_is_not_read_for_ever():
 
     assert shared.asked < 1000
     assert kept.rejected == 200 * shared.asked
+
+
+async def test_what_was_asked_before_is_read_again_where_the_store_fell_silent():
+    newest = Page([], b"9-9", b"5-5", is_more=True)
+    kept = questions(1 << 20, Shared([newest, None, newest, Page([], b"4-4", b"1-1")]))
+    for _ in range(3):
+        kept._clock.advance(1)
+        await kept.hear("t.a", b"f")
+        while kept._tasks.begun:
+            await kept._tasks.begun.pop()
+
+    assert kept._shared.asked == 5
+    assert kept._shared.pages == []
 
 
 async def test_odd_entries_are_read_once():

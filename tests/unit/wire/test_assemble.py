@@ -1,10 +1,13 @@
 """Which answers are whole and good enough to be given twice."""
 
+import asyncio
+
 import orjson
 import pytest
 
 from proxy.core.cache import Terms
-from proxy.core.exchange import Head, Usage
+from proxy.core.exchange import End, Head, Usage
+from proxy.core.flight import Flight
 from proxy.core.plan import Plan, Target
 from proxy.wire.endpoints import EXACT
 from proxy.wire.kept import JSON, entry_of
@@ -80,11 +83,14 @@ def test_endpoints_whose_streams_nobody_knows_have_no_whole_answer():
     assert parts_of(EMBEDDINGS, chunk({"content": "x"}) + DONE, is_stream=True) == "incomplete"
 
 
-def kept(body=None, *, status=200, head=True, **fields):
+def kept(body=None, *, status=200, end="complete", limit=1000, is_purged=False, **fields):
     fields = {"plan": Plan("r", (HERE, THERE)), "target": HERE, "usage": Usage(3, 2)} | fields
-    x = exchange(**fields)
-    made = Head(status, [], JSON, None) if head else None
-    return entry_of(x, made, orjson.dumps(GOOD) if body is None else body, 100.0, TERMS)
+    flight = Flight(exchange(**fields), asyncio.Event, limit)
+    flight.is_purged = is_purged
+    if status:
+        flight.start(flight.x, Head(status, [], JSON, None))
+    flight.write(orjson.dumps(GOOD) if body is None else body)
+    return entry_of(flight, End(end), 100.0, TERMS)
 
 
 def test_a_good_answer_is_kept_with_what_it_cost():
@@ -96,7 +102,10 @@ def test_a_good_answer_is_kept_with_what_it_cost():
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
-        ({"head": False}, "end"),
+        ({"status": 0}, "end"),
+        ({"end": "upstream_broke"}, "end"),
+        ({"is_purged": True}, "purged"),
+        ({"limit": 10}, "size"),
         ({"is_altered": True}, "budget"),
         ({"target": THERE}, "fallback"),
         ({"target": None}, "fallback"),
