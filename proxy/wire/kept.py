@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from proxy.wire.replay import Entry, parts_of, replay
 
 JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream"
+_HIT: Final = b'sidestream; hit; ttl=%d; key="%s"'
 _STALE: Final = (b"warning", b'110 sidestream "Response is Stale"')
 ABOUT_THE_REQUEST: Final = ("invalid_request_error", "BadRequestError")
 ABOUT_ITS_TEXT: Final = ("content_filter", "content_policy_violation")
@@ -138,12 +140,20 @@ def left_alone(x: Exchange, why: str, *, only_cached: bool) -> None:
     say(x, "bypass", f"fwd={'request' if why == 'no_store' else 'bypass'}; detail={why}")
 
 
+@lru_cache(1024)
+def _usd(nanos: int) -> str:
+    return f"{nanos / 1e9:.9f}"
+
+
 def say_hit(x: Exchange, word: str, entry: Entry, age: float, key: bytes, *, is_late: bool) -> None:
     """Tell client and log what ``entry``, of that age in seconds, avoided."""
     x.notes["tokens_avoided"] = str(sum(entry.usage))
-    x.notes["usd_avoided"] = f"{entry.cost / 1e9:.9f}"
-    say(x, word, f'hit; ttl={int(entry.ttl - age)}; key="{key.hex()}"')
-    x.answer_headers.append((b"age", b"%d" % int(age)))
+    x.notes["usd_avoided"] = _usd(entry.cost)
+    x.answer_headers += (
+        (b"x-sidestream-cache", word.encode()),
+        (b"cache-status", _HIT % (entry.ttl - age, key.hex().encode())),
+        (b"age", b"%d" % age),
+    )
     if is_late:
         x.answer_headers.append(_STALE)
 

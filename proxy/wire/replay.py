@@ -79,16 +79,17 @@ class Entry(NamedTuple):
         head = orjson.loads(data[:begin])
         if not isinstance(head, list) or len(head) != 16 or head[0] != FORM:
             raise ValueError("an entry of another form")
-        _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, asker = head[
-            :13
-        ]
-        one, two, three = head[13:]
+        (
+            _, at, ttl, stale, status, kind, ident, target, usage, cost, finish, flags, asker,
+            one, two, three,
+        ) = head  # fmt: skip
         events = begin + one
         told = events + two
         if len(data) != told + three:
             raise ValueError("an entry of another length")
         # By place: by name it takes half as long again, and every hit is read.
-        return cls._make(
+        return tuple.__new__(
+            cls,
             (at, ttl, stale, status, kind, ident, target, (usage[0], usage[1]), cost, finish,
              data[begin:events], data[events:told], data[told:], tuple(flags), asker)
         )  # fmt: skip
