@@ -30,7 +30,7 @@ class LoopTasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log_trace(log, "a fill failed", error)
+            log_trace(log, "work that nobody waits for failed", error)
 
     def close(self) -> None:
         """End all that is going on."""

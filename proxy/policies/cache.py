@@ -48,7 +48,7 @@ class Look:
 
     ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
     ``place`` is where questions that mean the same are kept, ``match`` the answer
-    to one.
+    to one.  ``is_leased``: this process may have the lease for it.
     """
 
     x: Exchange
@@ -61,6 +61,7 @@ class Look:
     is_stale: bool = False
     place: Place | None = None
     match: Match | None = None
+    is_leased: bool = False
 
     @property
     def name(self) -> bytes:
@@ -97,6 +98,9 @@ class CachePolicy(CachedPolicy):
             # However it ended, there was no answer here.
             if "cache" not in x.notes:
                 self._said(look, leads=True)
+            if look.is_leased and self._fills.flights.find(look.name) is None:
+                # Its client has left; the next who asks must not wait for it.
+                rule.vault.release(scope, key)
             raise
         return held(x, reply) if rule.charges else reply
 
@@ -130,6 +134,7 @@ class CachePolicy(CachedPolicy):
         waited = 0.0
         while True:
             lease_s = 0.0 if look.wish.only_cached else LEASE_S
+            look.is_leased = lease_s > 0
             found = await vault.far(look.scope, (look.key,), lease_s=lease_s)
             look.era = vault.era(look.scope)
             served = self._serve(look, found.data[0], "redis")
@@ -241,7 +246,8 @@ class CachePolicy(CachedPolicy):
             return None
         if flight.made is None and flight.head is not None:
             at, terms = self._clock.wall(), look.rule.terms
-            flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0]
+            # Also that there is none is found out once.
+            flight.made = made_of(flight.x, flight.head, flight.body, at, terms)[0] or ""
         if not isinstance(flight.made, Entry):
             return None
         self._said(look, leads=False)
