@@ -22,6 +22,9 @@ from proxy.stores.store import Store, ask
 MOST: Final = 4 << 20
 """Bytes of answers in one reply, unless a cache says otherwise."""
 
+PURGED_MS: Final = 2000
+"""How long what was purged is not kept again: until all have heard of it."""
+
 MOST_QUESTION: Final = 64 << 10
 MOST_PAGE: Final = 1 << 20
 """Bytes of one question that was sealed, and of those in one reply."""
@@ -175,7 +178,11 @@ class Shared:
         """
         if self._store is None:
             return None
-        keys = [salt_key(scope)[:-1] + b"e:" + each for each in names]
+        base = salt_key(scope)[:-1]
+        keys = [base + b"e:" + each for each in names]
+        for each in names:
+            # Who has not heard of it yet may be about to keep it.
+            await self._store.call(keys[0], "SET", base + b"x:" + each, b"", "PX", PURGED_MS)
         gone = await self._store.call(keys[0], "UNLINK", *keys)
         await self._purges.dropped(scope, name)
         return gone if isinstance(gone, int) else None

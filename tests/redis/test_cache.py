@@ -373,6 +373,17 @@ async def test_purging_one_answer_leaves_all_others_in_memory(tmp_path, server, 
         assert state(await ask(two.port, request(body=other))) == "hit"
 
 
+async def test_what_was_purged_is_not_kept_by_who_has_not_heard_of_it(server):
+    async with shared_by_two(server) as (one, two):
+        for shared in (one, two):
+            await shared.get("t.a", (b"name",), 0.0)
+        await one.drop("t.a", b"name", [b"name"])
+        two.put("t.a", two.salt("t.a"), b"", [(b"name", b"sealed", 60_000), (b"n", b"s", 60_000)])
+
+        assert await two.get("t.a", (b"name", b"n"), 0.0) == (False, [None, b"s"])
+        assert 0 < int(server.ask("PTTL", "ss:{c.t.a}:x:name")) <= 2000
+
+
 async def test_more_purges_than_can_be_told_empty_the_memory_of_shared_caches(server):
     async with shared_by_two(server) as (one, two):
         heard = []
