@@ -81,6 +81,7 @@ DIFFERENT = [
         "Does setting the air to a lower level save more gas than to a higher level?",
         "Does setting the air to a higher level save more gas than to a lower level?",
     ),
+    ("names", "what are good us stocks", "what are good stocks"),
     ("words", "is http secure", "is https secure"),
     ("names", "Is there a Turkey sandwich?", "Is there a turkey sandwich?"),
     ("names", "Decode the text AGVsbG8", "Decode the text aGVsbG8"),
