@@ -145,6 +145,8 @@ UNFORGIVEN = [
     ("antonym", "Is it mandatory to tip?", "Is it optional to tip?"),
     ("negation", "Can a dog hardly swim?", "Can a dog swim?"),
     ("negation", "Why does my laptop fail to start?", "Why does my laptop start?"),
+    ("quantity", "What did people wear in the sixties?", "What did people wear in the seventies?"),
+    ("numbers", "Who ruled in the twelfth century?", "Who ruled in the eleventh century?"),
     ("names", "Is hepatitis a curable?", "Is hepatitis b curable?"),
     ("qualifier", "Does the warranty cover the rear door?", "Does the warranty cover the door?"),
     ("names", "Is Paris nice in spring?", "Is Oslo nice in spring?"),
