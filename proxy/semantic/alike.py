@@ -40,6 +40,7 @@ _UNSAID: Final = frozenset({"words", "qualifier"})
 _PREFIXES: Final = (
     "un", "in", "im", "ir", "il", "dis", "non", "mis", "anti", "de", "re", "ex", "a",
     "over", "under", "up", "down", "out", "pre", "post", "sub", "super", "hyper", "hypo",
+    "pro", "inter", "intra", "macro", "micro", "mal", "semi",
 )  # fmt: skip
 """What makes another word of one, mostly its opposite."""
 
@@ -112,6 +113,10 @@ class LexicalGuard:
             return self._order(a, _renamed(b, same) if same else b)
         why = self._label(a, b, left[:MAX_LEFT], right[:MAX_LEFT])
         if not is_lenient or why not in _UNSAID or max(len(left), len(right)) > MAX_LEFT:
+            return why
+        if any(len(word.rstrip("~")) < 3 for word in left + right):
+            return "names"  # of a kind: hepatitis b
+        if not (left and right) and any(word in self.lexicon.opposed for word in left or right):
             return why
         if _is_turned(left, right):
             return "antonym"
@@ -270,14 +275,21 @@ def _is_turned(left: list[str], right: list[str]) -> bool:
 
 
 def _stems(word: str) -> dict[str, str]:
-    """What a word may be made of: stems, without what may be an ending, and their prefixes."""
+    """What a word may be made of: stems, without what may be an ending, and what turns them."""
     bare = word.rstrip("~")
+    if len(bare) > 6 and bare.endswith("less"):
+        return {_stem(bare[:-4]): "less"}
+    bare = bare.removesuffix("ful")
     found = {}
     for prefix in ("", *_PREFIXES):
         rest = bare.removeprefix(prefix)
-        if len(rest) > 3 and bare.startswith(prefix):
-            found[rest[: max(4, len(rest) - 3)]] = prefix
+        if len(rest) > 2 and bare.startswith(prefix):
+            found[_stem(rest)] = prefix
     return found
+
+
+def _stem(word: str) -> str:
+    return word[: max(4, len(word) - 3)]
 
 
 def _same_word(one: str, other: str) -> bool:

@@ -91,6 +91,7 @@ class Lexicon(dict[str, Lexeme]):
             for name in ("verbs", "predicates", "light", "tasks")
         )
         self.opposites = frozenset(self._read_opposites(sections["opposites"]))
+        self.opposed = frozenset().union(*self.opposites) - self.verbs
         self._own = self.known.union(*self.opposites, *words.values())
         self._starts: Trie = {}
         for line in sections["phrases"].splitlines():

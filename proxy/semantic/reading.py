@@ -226,8 +226,15 @@ class Walk:
             r.scope.append("")
         self._is_negated = self._is_negated or lexeme[1] == "not"
 
-    def person(self, lexeme: Lexeme, _: int) -> None:
-        """A pronoun."""
+    def person(self, lexeme: Lexeme, i: int) -> None:
+        """A pronoun, but for the country before what is there."""
+        if (
+            lexeme[2] == "us"
+            and self._entries[i + 1 : i + 2]
+            and self._entries[i + 1][0] == CONTENT
+        ):
+            self.thing(lexeme._replace(kind=CONTENT, value="unitedstates"), i)
+            return
         self._r.persons.append(lexeme[1])
         self._is_fresh = False
 

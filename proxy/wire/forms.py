@@ -21,14 +21,18 @@ MAX_HEAD: Final = 8192
 """Bytes of a part's head that are looked at as a form streams by."""
 ONCE: Final = frozenset({"model", "stream", "user", "n"})
 _DISPOSITION: Final = re.compile(
-    rb'content-disposition:[^\r\n]*?;[ \t]*name="?([A-Za-z0-9_\[\]]{1,64})"?[^\r\n]*', re.IGNORECASE
+    rb'content-disposition:[^\r\n]*?;[ \t]*name="?([A-Za-z0-9_\[\]]{1,64})"?(?=[ \t]*(?:[;\r]|$))'
+    rb"[^\r\n]*",
+    re.IGNORECASE,
 )
 
 _ANY_NAME: Final = re.compile(rb'(?<![a-z])name[*0-9]*[ \t]*=[ \t]*"?([^";\r\n]*)', re.IGNORECASE)
 """What some reader may take for a part's name, with escapes and in whatever line."""
 _BOUNDARY: Final = re.compile(r"""boundary=(?:"([^"\\]{1,70})"|([^"\\\s]{1,70}))""", re.IGNORECASE)
-_LINE: Final = re.compile(rb"[ \t]*\r?\n")
-_BARE: Final = re.compile(rb"(?<!\r)\n")
+_TORN: Final = re.compile(rb"(?<![a-z])name\*[0-9]+\*?[ \t]*=", re.IGNORECASE)
+"""A name in several pieces."""
+_LINE: Final = re.compile(rb"[ \t\v\f]*(?:\r?\n|\r)")
+_BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 
 
 def form_boundary(content_type: str) -> bytes | None:
@@ -102,36 +106,42 @@ class Once:
     """
 
     def __init__(self, boundary: bytes) -> None:
-        self._mark = b"\n--" + boundary
-        self._held = b"\n"
+        self._mark = b"--" + boundary
+        self._held = b"\n"  # one byte before what may be a mark
         self._seen: set[str] = set()
+        self._is_begun = False
 
     def see(self, data: bytes) -> None:
         """The next piece, before it goes on.  Raises ``BadRequest``."""
         data = self._held + data
-        at, size = 0, len(self._mark)
-        while (start := data.find(self._mark, at)) >= 0:
+        at, size = 1, len(self._mark)
+        while (start := data.find(self._mark, at)) > 0:
             at = start + size
             most = at + MAX_HEAD
+            if self._is_begun and data[start - 1] not in b"\r\n":
+                continue  # what stands before the first part some cut anywhere
             if _LINE.match(data, at) is None:
-                if len(data) < most and not data[at:].strip(b" \t\r"):
+                if len(data) < most and not data[at:].strip(b" \t\v\f"):
                     break
                 continue  # the last boundary, or none
-            # Up to the next at most, so that no byte is looked at for two of them.
-            further = data.find(self._mark, at, most)
-            end = data.find(b"\r\n\r\n", at, further if further >= 0 else most)
-            stop = end if end >= 0 else further
-            head = data[at : stop if stop >= 0 else most]
+            end = data.find(b"\r\n\r\n", at, most)
+            head = data[at : end if end >= 0 else most]
             if _BARE.search(head) is not None:
                 raise BadRequest("the form's lines do not end with CR and LF")
-            if stop < 0 and len(data) < most:
+            # Some would read on where others begin the next part.
+            if b"\n" + self._mark in head or (end < 0 and len(data) >= most):
+                raise BadRequest("the head of a part of the form has no end")
+            if end < 0:
                 break
             self._part(head)
+            self._is_begun = True
         else:
             start = max(at, len(data) - size + 1)
-        self._held = data[start:]
+        self._held = data[start - 1 :]
 
     def _part(self, head: bytes) -> None:
+        if _TORN.search(head) is not None:
+            raise BadRequest("the name of a part of the form is not written plainly")
         for found in _ANY_NAME.finditer(head):
             raw = unquote_to_bytes(found[1].replace(b"\\", b"")).decode("latin-1").lower()
             # As it stands, or behind a character set and a language.
