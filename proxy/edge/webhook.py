@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +14,7 @@ import orjson
 
 from proxy.core.alert import Alert
 from proxy.core.ports import Clock
+from proxy.core.traces import log_trace
 
 log = logging.getLogger("sidestream.alerts")
 
@@ -87,9 +87,8 @@ class Webhook:
             return
         error = task.exception()
         if error is not None:
-            # Without its message, which may hold the URL, and that a secret.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("an alert could not be sent: %s\n%s", type(error).__name__, frames)
+            # Its message may hold the URL, and that a secret.
+            log_trace(log, "an alert could not be sent", error)
             self._drop()
         if self._waiting:
             self._begin()
