@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from proxy.stores.pipe import StoreDown, Word, value_of
+from proxy.stores.pipe import StoreDown, Word
 from proxy.stores.purges import Purges, Troubles
 from proxy.stores.replies import SALT, Page, kept_of, page_of
-from proxy.stores.scripts import Script, Scripts
+from proxy.stores.scripts import Scripts
 from proxy.stores.sealed import KEY_SIZE
-from proxy.stores.store import Store, ask
+from proxy.stores.store import Store, value
 
 MOST: Final = 4 << 20
 """Bytes of answers in one reply, unless a cache says otherwise."""
@@ -122,7 +122,7 @@ class Shared:
         fresh, lease_ms = os.urandom(SALT), int(lease_s * 1000)
         args: tuple[Word, ...] = (fresh, holder, lease_ms, most, *names)
         try:
-            reply = await self._ask(self._scripts.cache_get, salt_key(scope), args)
+            reply = await value(self._store, self._scripts.cache_get, salt_key(scope), args)
             salt, is_ours, kept = kept_of(reply, len(names))
         except StoreDown as exc:
             self._troubles.count(exc)
@@ -162,15 +162,11 @@ class Shared:
         way = ("XRANGE", after, "+") if after else ("XREVRANGE", before, "-")
         args = (frame, *way, most, KEY_SIZE, MOST_QUESTION, MOST_PAGE)
         try:
-            return page_of(await self._ask(self._scripts.cache_heard, salt_key(scope), args))
+            script, key = self._scripts.cache_heard, salt_key(scope)
+            return page_of(await value(self._store, script, key, args))
         except StoreDown as exc:
             self._troubles.count(exc)
             return None
-
-    async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
-        """What the script answers.  Raises ``StoreDown``."""
-        assert self._store is not None
-        return value_of(await ask(self._store, script, key, args))
 
     async def drop(self, scope: str, name: bytes, names: Collection[bytes]) -> int | None:
         """Delete the answer that is kept under ``names``, of which replicas are told

@@ -66,8 +66,8 @@ class MemoryLedger:
         """Whether somebody takes the rows."""
         return self.sink is not None
 
-    def _seat(self, order: Order, now: int) -> list[str]:
-        """Find the counters of an order; which of them had to be made."""
+    def _seat(self, order: Order, now: int) -> tuple[Seat, list[str]]:
+        """The counters of an order, and which of them had to be made."""
         book = self._books.setdefault(order.tenant, {})
         made: list[str] = []
         counted: list[tuple[Cell, Line, int]] = []
@@ -78,8 +78,8 @@ class MemoryLedger:
                 cell = book[line.counter] = Cell(line, now)
                 made.append(line.counter)
             counted.append((cell, line, place))
-        self._known[order] = Seat(order.tenant, counted)
-        return made
+        seat = self._known[order] = Seat(order.tenant, counted)
+        return seat, made
 
     def _unseat(self, order: Order, made: list[str]) -> None:
         """Counters that were made only to be asked say nothing."""
@@ -101,8 +101,7 @@ class MemoryLedger:
         seat = self._known.get(order)
         made: list[str] = []
         if seat is None:
-            made = self._seat(order, now)
-            seat = self._known[order]
+            seat, made = self._seat(order, now)
         held = Held(seat, amounts, now, now + self._lease_us, record)
         found = take(held)
         if found is None:
@@ -125,8 +124,7 @@ class MemoryLedger:
         now = int(self._wall() * 1_000_000)
         if now >= self._soonest:
             self._sweep(now)
-        made = self._seat(order, now)
-        seat = self._known[order]
+        seat, made = self._seat(order, now)
         self._unseat(order, made)
         return _looked(look(seat, _positive(amounts), now))
 

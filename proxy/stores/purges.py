@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from proxy.stores.outlived import Outlived, ended
-from proxy.stores.pipe import StoreDown, Word, value_of
+from proxy.stores.pipe import StoreDown, Word
 from proxy.stores.replies import OddReply, drops_of, state_of
-from proxy.stores.scripts import Script, Scripts
-from proxy.stores.store import Store, ask
+from proxy.stores.scripts import Scripts
+from proxy.stores.store import Store, value
 
 STATE: Final = b"ss:{cache}"
 DROPS: Final = b"ss:{cache}:d"
@@ -147,7 +147,7 @@ class Purges:
     async def _hear(self, scope: bytes = b"", name: bytes = b"") -> None:
         """Hear which answers were purged, after one of our own if there is a ``name``."""
         args = (self._last_drop, scope, name)
-        drops = drops_of(await self._ask(self._scripts.cache_dropped, DROPS, args))
+        drops = drops_of(await value(self._store, self._scripts.cache_dropped, DROPS, args))
         self._troubles.odd += drops.odd
         self._last_drop = drops.last
         for told in self._told:
@@ -156,7 +156,8 @@ class Purges:
 
     async def _look(self, new: Word = b"", field: bytes = b"", epoch: int = 0) -> None:
         """Hear of purges, after one of our own if there is a ``new`` generation."""
-        state = state_of(await self._ask(self._scripts.cache_state, STATE, (new, field, epoch)))
+        args = (new, field, epoch)
+        state = state_of(await value(self._store, self._scripts.cache_state, STATE, args))
         if state.odd != self._state_odd:
             self._troubles.odd += max(0, state.odd - self._state_odd)
             self._state_odd = state.odd
@@ -168,7 +169,3 @@ class Purges:
                 self._on_erased()
             self._generation = state.generation
         self.is_current = True
-
-    async def _ask(self, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
-        assert self._store is not None
-        return value_of(await ask(self._store, script, key, args))

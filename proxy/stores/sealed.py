@@ -96,7 +96,7 @@ class Master:
         """Makes names of digests.  One block of a digest is all that is ever
         encrypted at once, so blocks need not be told apart.
         """
-        return Cipher(AES(self._derive("index", scope, b"")), ECB())  # noqa: S305
+        return Cipher(AES(self._derive("index", scope, b"")), ECB())  # noqa: S305 - see above
 
     def _value(self, scope: str, salt: bytes) -> AESGCM:
         found = self._values.get((scope, salt))

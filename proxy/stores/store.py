@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from proxy.stores.pipe import Done, Word, into
+from proxy.stores.pipe import Done, Word, into, value_of
 from proxy.stores.scripts import Script
 
 
@@ -47,3 +47,9 @@ async def ask(store: Store, script: Script, key: bytes, args: tuple[Word, ...]) 
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     store.run(script, key, args, into(future))
     return await future
+
+
+async def value(store: Store | None, script: Script, key: bytes, args: tuple[Word, ...]) -> Any:
+    """What a script answers.  Raises ``StoreDown``; an error reply is one too."""
+    assert store is not None
+    return value_of(await ask(store, script, key, args))

@@ -252,12 +252,11 @@ async def test_an_odd_reply_is_a_miss(server, replicas, reply):
 @pytest.mark.parametrize("value", [5, [b"x"], -1, b"", b"ss"])
 async def test_an_odd_value_is_a_miss_and_a_metric(server, value):
     async with vault_on(server) as vault:
-
-        async def ask_(script, key, args):
-            return [b"s" * 32, 0, value]
-
-        vault.shared._ask = ask_
+        store, reply = vault.shared._store, [b"s" * 32, 0, value]
+        run = store.run
+        store.run = lambda *words: asyncio.get_running_loop().call_soon(words[-1], reply)
         found = await vault.far("t.a", (vault.key("t.a", b"m"),), lease_s=0.0)
+        store.run = run
 
         assert found.data == (None,)
         assert sum(vault.counts.rejected.values()) == 1
