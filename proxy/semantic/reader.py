@@ -75,7 +75,7 @@ class Reader:
 
 
 def _spoken(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Entries that say something, phrases replaced by what they mean."""
+    """Lexemes that say something, phrases replaced by what they mean."""
     found: list[Lexeme] = []
     after = 0
     is_edge = True  # only what is polite so far

@@ -88,13 +88,13 @@ class Walk:
     """Goes through the lexemes of a text once and notes in the reading what they say."""
 
     __slots__ = (
-        "_entries",
         "_head",
         "_is_fresh",
         "_is_joined",
         "_is_negated",
         "_is_passive",
         "_is_tied",
+        "_lexemes",
         "_lexicon",
         "_owner",
         "_r",
@@ -104,7 +104,7 @@ class Walk:
     )  # fmt: skip
 
     def __init__(self, reading: Reading, lexemes: list[Lexeme], lexicon: Lexicon) -> None:
-        self._r, self._entries, self._lexicon = reading, lexemes, lexicon
+        self._r, self._lexemes, self._lexicon = reading, lexemes, lexicon
         self._role = ""
         self._head = ""  # what stood before the preposition
         self._run = 0  # where in the order what is joined by "and" begins
@@ -117,12 +117,12 @@ class Walk:
 
     def go(self) -> None:
         """Notes all of it."""
-        for i, lexeme in enumerate(self._entries):
+        for i, lexeme in enumerate(self._lexemes):
             _STEPS[lexeme[0]](self, lexeme, i)
         r = self._r
         if self._is_negated:
             r.scope.append("")
-        last = next((e[0] for e in reversed(self._entries) if e[0] != STOP), DROP)
+        last = next((e[0] for e in reversed(self._lexemes) if e[0] != STOP), DROP)
         r.has_gap = r.has_gap or last == ROLE
 
     def thing(self, lexeme: Lexeme, i: int) -> None:
@@ -166,7 +166,7 @@ class Walk:
             return
         is_past = word.endswith("ed") or word in self._lexicon.pasts
         r.is_passive = r.is_passive or (is_past and self._is_passive)
-        if i and self._entries[i - 1][0] == ASK and (is_past or word.endswith("s")):
+        if i and self._lexemes[i - 1][0] == ASK and (is_past or word.endswith("s")):
             r.tenses.add("past" if is_past else "present")
 
     def mark(self, lexeme: Lexeme, i: int) -> None:
@@ -179,7 +179,7 @@ class Walk:
         value = lexeme[1]
         self._role = "" if value == "to" and self._is_verb(i + 1) else value
         self._head = self._r.order[-1] if self._r.order else ""
-        _, verb, word = self._entries[i - 1][:3] if i else (0, "", "")
+        _, verb, word = self._lexemes[i - 1][:3] if i else (0, "", "")
         self._is_tied = value in _TIES and verb in self._lexicon.verbs and not word.endswith(_NOUNS)
         if value in self._lexicon.weighty:
             self._r.relations.append(value)
@@ -188,15 +188,15 @@ class Walk:
 
     def _is_stranded(self, at: int) -> bool:
         """Whether a preposition before this has nothing behind it."""
-        if at == len(self._entries):
+        if at == len(self._lexemes):
             return True
-        kind, _, word = self._entries[at][:3]
+        kind, _, word = self._lexemes[at][:3]
         return kind in (STOP, BE, MODAL, ASK, AND) and word not in _GERUNDS
 
     def _is_verb(self, at: int) -> bool:
-        if at == len(self._entries):
+        if at == len(self._lexemes):
             return False
-        kind, value = self._entries[at][:2]
+        kind, value = self._lexemes[at][:2]
         return kind in (BE, MODAL) or (kind == CONTENT and value in self._lexicon.verbs)
 
     def conjunction(self, lexeme: Lexeme, _: int) -> None:
@@ -230,8 +230,8 @@ class Walk:
         """A pronoun, but for the country before what is there."""
         if (
             lexeme[2] == "us"
-            and self._entries[i + 1 : i + 2]
-            and self._entries[i + 1][0] == CONTENT
+            and self._lexemes[i + 1 : i + 2]
+            and self._lexemes[i + 1][0] == CONTENT
         ):
             self.thing(lexeme._replace(kind=CONTENT, value="unitedstates"), i)
             return
@@ -241,7 +241,7 @@ class Walk:
     def ask(self, lexeme: Lexeme, i: int) -> None:
         """A question word."""
         value = lexeme[1]
-        following = self._entries[i + 1][0] if i + 1 < len(self._entries) else STOP
+        following = self._lexemes[i + 1][0] if i + 1 < len(self._lexemes) else STOP
         if self._is_negated:  # "it is not who has", unlike "it is who has not"
             self._r.scope.append(value)
             self._is_negated = False
@@ -266,7 +266,7 @@ class Walk:
         if lexeme[0] == MODAL:
             r.modals.add(value)
         elif value == "-":
-            if i and self._entries[i - 1][1] == "to":
+            if i and self._lexemes[i - 1][1] == "to":
                 r.states.add(lexeme[2])
         else:
             r.tenses.add(value)
