@@ -1,5 +1,7 @@
 """What metrics, headers and log lines say of a request that went wrong or waited."""
 
+import contextlib
+
 import orjson
 import pytest
 
@@ -33,7 +35,9 @@ async def test_an_error_of_the_provider_is_counted_and_logged_by_whose_fault_it_
     assert (line["end"], line["fault"], line["error"]) == ("complete", fault, f"upstream_{status}")
 
 
-async def test_a_key_that_the_client_sent_through_is_its_own_fault(tmp_path):
+@contextlib.asynccontextmanager
+async def passing_through(tmp_path):
+    """Runs where the clients' own keys go through, and the provider refuses them."""
     routes = "  - {name: t, match: {model: m}, targets: [{upstream: through}]}"
     async with Scripted([says(json_answer(REFUSED, 401))]) as up:
         through = (
@@ -41,8 +45,13 @@ async def test_a_key_that_the_client_sent_through_is_its_own_fault(tmp_path):
             f' base_url: "http://127.0.0.1:{up.port}/v1"}}'
         )
         async with program(tmp_path, up.port, upstreams=through, routes=routes) as running:
-            await ask(running.port, request(body=CHAT))
-            metrics = await metrics_of(running)
+            yield running
+
+
+async def test_a_key_that_the_client_sent_through_is_its_own_fault(tmp_path):
+    async with passing_through(tmp_path) as running:
+        await ask(running.port, request(body=CHAT))
+        metrics = await metrics_of(running)
 
     assert 'sidestream_errors_total{code="upstream_401",fault="client"} 1.0' in metrics
 
@@ -90,13 +99,7 @@ async def test_a_provider_that_refuses_our_key_is_told_once_a_minute(tmp_path, c
 
 
 async def test_a_key_of_the_clients_own_is_no_warning(tmp_path, caplog):
-    routes = "  - {name: t, match: {model: m}, targets: [{upstream: through}]}"
-    async with Scripted([says(json_answer(REFUSED, 401))]) as up:
-        through = (
-            "  through: {kind: generic, passthrough: true,"
-            f' base_url: "http://127.0.0.1:{up.port}/v1"}}'
-        )
-        async with program(tmp_path, up.port, upstreams=through, routes=routes) as running:
-            await ask(running.port, request(body=CHAT))
+    async with passing_through(tmp_path) as running:
+        await ask(running.port, request(body=CHAT))
 
     assert "refuses our key" not in caplog.text
