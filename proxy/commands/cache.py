@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
 def _answered(request: urllib.request.Request) -> tuple[int, str, bytes]:
     """Status, its words and the body of an answer, whichever status it is."""
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 - as above
     except urllib.error.HTTPError as exc:
         answer = exc
     with answer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 from proxy.config.nodes import Problem
-from proxy.config.schema import Route, Settings
+from proxy.config.schema import Record, Route, Settings
 from proxy.config.schema.tenants import Budget, RouteTo
 
 HasPrice = Callable[[str], bool]
@@ -38,12 +38,8 @@ def _prices(s: Settings, has_price: HasPrice) -> Iterator[Problem]:
     """A budget in dollars over a model of unknown price would never be spent."""
     for route in s.routes:
         for target in route.asked():
-            model = target.model
-            if model and not has_price(model) and not _is_priced(s, model):
-                yield target.problem(
-                    ".model",
-                    f"{model!r} has no price, but there are budgets in USD; add it to `prices`",
-                )
+            if target.model:
+                yield from _unpriced(s, has_price, target.model, target, ".model")
 
 
 def _led(s: Settings, action: RouteTo, has_price: HasPrice) -> Iterator[Problem]:
@@ -54,11 +50,8 @@ def _led(s: Settings, action: RouteTo, has_price: HasPrice) -> Iterator[Problem]
         yield action.problem(".route_to", f"no route serves the model {model!r}")
         return
     for target in route.targets:
-        if not target.model and not has_price(model) and not _is_priced(s, model):
-            yield action.problem(
-                ".route_to",
-                f"{model!r} has no price, but there are budgets in USD; add it to `prices`",
-            )
+        if not target.model:
+            yield from _unpriced(s, has_price, model, action, ".route_to")
 
 
 def _may_serve(route: Route, model: str) -> bool:
@@ -66,5 +59,9 @@ def _may_serve(route: Route, model: str) -> bool:
     return not globs or any(fnmatchcase(model, glob) for glob in globs)
 
 
-def _is_priced(s: Settings, model: str) -> bool:
-    return any(fnmatchcase(model, pattern) for pattern in s.prices)
+def _unpriced(
+    s: Settings, has_price: HasPrice, model: str, at: Record, path: str
+) -> Iterator[Problem]:
+    if not has_price(model) and not any(fnmatchcase(model, pattern) for pattern in s.prices):
+        why = f"{model!r} has no price, but there are budgets in USD; add it to `prices`"
+        yield at.problem(path, why)

@@ -23,7 +23,6 @@ from proxy.core.policy import Answer, Policy
 from proxy.core.ports import Clock, Tokens
 
 _SUBPROTOCOL_KEY: Final = "openai-insecure-api-key."
-_KEYED: Final = ("authorization", "api-key", "x-api-key")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]*")
 """Three parts in base64url; the last is empty where nobody signed."""
 
@@ -197,7 +196,7 @@ def credential(headers: Mapping[str, str]) -> str:
     if bearer is not None:
         scheme, _, secret = bearer.partition(" ")
         return secret.strip() if scheme.lower() == "bearer" else ""
-    for name in _KEYED[1:]:
+    for name in ("api-key", "x-api-key"):
         if secret := headers.get(name, ""):
             return secret.strip()
     for offered in headers.get("sec-websocket-protocol", "").split(","):

@@ -71,4 +71,4 @@ def to_reserve(x: Exchange) -> tuple[int, int]:
     prompt, completion = estimate.prompt, estimate.completion
     if x.max_output is not None and completion > x.max_output * x.choices:
         completion = x.max_output * x.choices
-    return (max(prompt, x.prompt_most)), completion
+    return max(prompt, x.prompt_most), completion
