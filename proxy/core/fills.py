@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from proxy.core.cache import Key
+from proxy.core.cache import Key, Vault
 from proxy.core.errors import ProxyError
 from proxy.core.exchange import End, Exchange
 from proxy.core.flight import Filter, Flight, Follower
@@ -146,6 +148,26 @@ class Fills:
         self._rest = rest
         self._told = told
         self._paused: dict[bytes, float] = {}
+        self._asking: Counter[bytes] = Counter()
+
+    @contextmanager
+    def asking(self, vault: Vault, scope: str, key: Key) -> Iterator[None]:
+        """While the replicas are asked, and until a flight is joined or none is wanted.
+
+        The lease is this process's: who leaves meanwhile gives it back where
+        nobody else here has it or waits for it.
+        """
+        name, is_left = key.now, True
+        self._asking[name] += 1
+        try:
+            yield
+            is_left = False
+        finally:
+            self._asking[name] -= 1
+            if not self._asking[name]:
+                del self._asking[name]
+                if is_left and self.flights.find(name + vault.era(scope)) is None:
+                    vault.release(scope, key)
 
     async def join(self, work: Work, see: Filter | None = None) -> Follower | None:
         """Follow who is asking the same, or be the one; its head has come.

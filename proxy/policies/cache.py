@@ -48,7 +48,7 @@ class Look:
 
     ``old`` is one that is no longer fresh; ``is_stale`` says that it serves on.
     ``place`` is where questions that mean the same are kept, ``match`` the answer
-    to one.  ``is_leased``: this process may have the lease for it.
+    to one.
     """
 
     x: Exchange
@@ -61,7 +61,6 @@ class Look:
     is_stale: bool = False
     place: Place | None = None
     match: Match | None = None
-    is_leased: bool = False
 
     @property
     def name(self) -> bytes:
@@ -98,9 +97,6 @@ class CachePolicy(CachedPolicy):
             # However it ended, there was no answer here.
             if "cache" not in x.notes:
                 self._said(look, leads=True)
-            if look.is_leased and self._fills.flights.find(look.name) is None:
-                # Its client has left; the next who asks must not wait for it.
-                rule.vault.release(scope, key)
             raise
         return held(x, reply) if rule.charges else reply
 
@@ -109,6 +105,21 @@ class CachePolicy(CachedPolicy):
         served = self._serve(look, rule.vault.near(look.scope, look.key), "memory")
         if served is not None:
             return served
+        # The next who asks must not wait for a client that has left.
+        with self._fills.asking(rule.vault, look.scope, look.key):
+            served = await self._elsewhere(look)
+        if served is not None:
+            return served
+        if wish.only_cached:
+            self._counted(look.x, rule, "miss")
+            raise not_cached(look.x, "miss", f'detail=not_cached; key="{look.key.now.hex()}"')
+        return await self._join(look)
+
+    async def _elsewhere(self, look: Look) -> Reply | None:
+        """What the replicas share, what serves on, or the answer to a question that
+        means the same.
+        """
+        rule, wish = look.rule, look.wish
         is_alone = self._fills.flights.find(look.name) is None
         if is_alone and wish.reads and rule.vault.is_shared:
             served = await self._far(look)
@@ -123,10 +134,7 @@ class CachePolicy(CachedPolicy):
             look.match = await self._semantics.find(look.place, wish)
             if look.match is not None:
                 return self._alike(look, look.match)
-        if wish.only_cached:
-            self._counted(look.x, rule, "miss")
-            raise not_cached(look.x, "miss", f'detail=not_cached; key="{look.key.now.hex()}"')
-        return await self._join(look)
+        return None
 
     async def _far(self, look: Look) -> Reply | None:
         """Ask what the replicas share; wait a moment for one that is at it."""
@@ -134,7 +142,6 @@ class CachePolicy(CachedPolicy):
         waited = 0.0
         while True:
             lease_s = 0.0 if look.wish.only_cached else LEASE_S
-            look.is_leased = lease_s > 0
             found = await vault.far(look.scope, (look.key,), lease_s=lease_s)
             look.era = vault.era(look.scope)
             served = self._serve(look, found.data[0], "redis")

@@ -9,13 +9,12 @@ successful are kept: what failed is what the client wants to try again.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
 
-from proxy.core.cache import Found, Key, Vault
+from proxy.core.cache import Key, Vault
 from proxy.core.errors import BadRequest
 from proxy.core.exchange import End, Exchange, Head
 from proxy.core.fills import Fills, Work
@@ -59,7 +58,6 @@ class IdempotencyPolicy(Policy):
         self._marks = marks
         self._fills = fills
         self._clock = clock
-        self._asking: Counter[Key] = Counter()  # those who wait for the store
 
     async def on_request(self, x: Exchange) -> Reply | None:
         """The first answer, now or as it comes."""
@@ -89,29 +87,14 @@ class IdempotencyPolicy(Policy):
         """What another replica answered, or is about to."""
         waited = 0.0
         while self._fills.flights.find(self._name(scope, key)) is None and waited < WAIT_S:
-            found = await self._asked(scope, key)
+            with self._fills.asking(self._vault, scope, key):
+                found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
             if found.data[0] is not None or found.is_leader:
                 return found.data[0]
             if self._fills.flights.find(self._name(scope, key)) is None:
                 await self._fills.tasks.pause(STEP_S)
                 waited += STEP_S
         return None
-
-    async def _asked(self, scope: str, key: Key) -> Found:
-        """What the store says.  The lease is this process's: who leaves gives it back
-        where nobody else here has it or waits for it.
-        """
-        found = None
-        self._asking[key] += 1
-        try:
-            found = await self._vault.far(scope, (key,), lease_s=LEASE_S)
-        finally:
-            self._asking[key] -= 1
-            if not self._asking[key]:
-                del self._asking[key]
-                if found is None and self._fills.flights.find(self._name(scope, key)) is None:
-                    self._vault.release(scope, key)
-        return found
 
     def _name(self, scope: str, key: Key) -> bytes:
         """What its flight is called: after an erasure otherwise."""

@@ -42,7 +42,7 @@ class Vault:
         return b""
 
     async def far(self, scope, keys, *, lease_s):
-        if lease_s:
+        if lease_s and keys[0] not in self.leases:
             self.leases.append(keys[0])
         await self._gate.wait()
         return Found((None,))
@@ -71,17 +71,21 @@ async def never(x, leg, stage):
     return End("complete")
 
 
-async def looking(vault, **more):
+def policy(vault, **more):
     fills = Fills(
         Flights(), LoopTasks(asyncio.get_running_loop()), FakeClock(), never, lambda *_: None
     )
     rule = CacheRule(name="answers", vault=vault, terms=Terms(60.0, 0.0, 0.0), **more)
     means = CacheMeans({"chat": rule}, Epochs(), fills, CacheMeter(), FakeClock())
+    return CachePolicy(means, Slow())
+
+
+async def looking(cache):
     x = exchange(body=b"{}")
     x.body = {"model": "m", "temperature": 0, "messages": []}
     x.endpoint, x.tenant = EXACT["/v1/chat/completions"], "acme"
     x.plan = Plan("chat", (Target("main/m", "main", "m"),))
-    task = asyncio.create_task(CachePolicy(means, Slow()).on_request(x))
+    task = asyncio.create_task(cache.on_request(x))
     for _ in range(5):
         await asyncio.sleep(0)
     return task
@@ -94,7 +98,7 @@ async def test_who_leaves_before_its_flight_gives_the_lease_back(is_answered):
     if is_answered:
         gate.set()
     vault = Vault(gate)
-    task = await looking(vault, likeness=LIKE)
+    task = await looking(policy(vault, likeness=LIKE))
     taken = list(vault.leases)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -103,11 +107,25 @@ async def test_who_leaves_before_its_flight_gives_the_lease_back(is_answered):
     assert vault.leases == []
 
 
+async def test_of_two_who_look_the_first_to_leave_leaves_the_lease_to_the_other():
+    vault = Vault(asyncio.Event())
+    cache = policy(vault)
+    one, other = await looking(cache), await looking(cache)
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    left = list(vault.leases)
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+
+    assert left == [Key(b"name")]
+    assert vault.leases == []
+
+
 async def test_a_flight_keeps_its_lease_until_it_ends():
     gate = asyncio.Event()
     gate.set()
     vault = Vault(gate)
-    task = await looking(vault)
+    task = await looking(policy(vault))
 
     assert vault.leases == [Key(b"name")]
     task.cancel()
