@@ -433,26 +433,16 @@ async def test_when_the_last_leaves_it_is_ended_and_its_own_end_is_told_already(
     assert len(made.flights) == 0
 
 
-async def test_what_others_than_the_first_left_last_is_told_of():
+@pytest.mark.parametrize(("leaves", "told"), [((0, 1), ["client_gone"]), ((1, 0), [])])
+async def test_it_is_told_of_unless_its_first_was_the_last_to_leave(leaves, told):
+    """That one's own line says it."""
     made = fills(never)
-    leader = await made.join(work())
-    other = await made.join(work())
-    leader.close()
-    other.close()
+    followers = [await made.join(work()) for _ in leaves]
+    for place in leaves:
+        followers[place].close()
     await asyncio.gather(*made.tasks.begun, return_exceptions=True)
 
-    assert made.ends == ["client_gone"]
-
-
-async def test_what_the_first_was_the_last_to_leave_is_on_its_own_line():
-    made = fills(never)
-    leader = await made.join(work())
-    other = await made.join(work())
-    other.close()
-    leader.close()
-    await asyncio.gather(*made.tasks.begun, return_exceptions=True)
-
-    assert made.ends == []
+    assert made.ends == told
 
 
 async def test_what_outlasts_its_client_and_cannot_be_kept_is_told_of():
